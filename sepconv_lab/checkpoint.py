@@ -1,0 +1,48 @@
+"""Checkpoints: the last and the one before, each whole at every moment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .tracking import sync_folder
+
+
+def save(folder: Path, state: dict[str, Any]) -> None:
+    """Write aside, sync, keep the last as the one before, rename."""
+    folder.mkdir(exist_ok=True)
+    aside = folder / "last.pt.part"
+    with open(aside, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    if (folder / "last.pt").exists():
+        os.replace(folder / "last.pt", folder / "previous.pt")
+    os.replace(aside, folder / "last.pt")
+    sync_folder(folder)
+
+
+def load(folder: Path, run_id: str) -> dict[str, Any] | None:
+    """The newest whole checkpoint of this run, on the CPU; None where there is none.
+
+    A truncated file falls back to the one before. Nothing is unpickled beyond tensors and plain values.
+    """
+    for name in ("last.pt", "previous.pt"):
+        try:
+            state = torch.load(folder / name, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            continue
+        except Exception as error:  # torch raises many kinds for a damaged or foreign file
+            print(f"checkpoint {folder / name} is unreadable and left aside: {str(error).splitlines()[0]}")
+            continue
+        if isinstance(state, dict) and state.get("run_id") == run_id:
+            return state
+        print(f"checkpoint {folder / name} belongs to another run and is left aside")
+    return None
+
+
+def drop_previous(folder: Path) -> None:
+    (folder / "previous.pt").unlink(missing_ok=True)

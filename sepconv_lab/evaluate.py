@@ -1,0 +1,91 @@
+"""Evaluate a finished run or imported weights: `python -m sepconv_lab.evaluate RUN_ID | model=... model.weights=... data=...`
+
+Prints top-1 and top-5 on the test split (or `--split val`) with the preprocessing that the weights expect: pixels in [-1, 1],
+the shorter side resized to `data.resize`, then a centre crop to `data.image_size` (a run: as it was trained).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .compose import compose
+from .config import BadInput, RunConfig
+from .run import refuse
+from .runs import load
+
+
+def evaluate_run(run: str, runs_dir: str, split: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Metrics of a record's final weights, raw and averaged, on a split of its own data."""
+    loaded = load(run, runs_dir)
+    config = loaded.config
+    for word in overrides:
+        key, _, value = word.partition("=")
+        if key != "data.path":
+            raise BadInput(f"{word}: a run is evaluated as it was trained; only data.path can be given")
+        config.data.path = value  # type: ignore[attr-defined]
+    found: dict[str, Any] = {}
+    kinds = {"raw": False} | ({"averaged": True} if config.train.average else {})
+    for name, averaged in kinds.items():
+        found[name] = _measure(config, loaded.network(averaged), split)
+    return found
+
+
+def evaluate_weights(overrides: Sequence[str], split: str) -> dict[str, Any]:
+    """Metrics of `model.weights` on a split of `data`."""
+    config = compose(overrides)
+    if not config.model.weights:
+        raise BadInput("name a run id, or give model.weights=FILE (see `python -m sepconv_lab.weights --help`)")
+    from . import data, models
+    from .weights import load_weights
+
+    classes = data.sizes(config.data)[3]
+    models.check_buildable(config, classes)
+    network = models.build_model(config, classes)
+    load_weights(network, config.model.weights)
+    return {"weights": _measure(config, network, split)}
+
+
+def _measure(config: RunConfig, network: Any, split: str) -> dict[str, float]:
+    from . import data, environment
+    from .train import evaluate
+
+    device = environment.resolve_device(config.train)
+    environment.resolve_precision(config.train, device)
+    environment.set_threads(config.train)
+    images = getattr(data.load(config.data), split)
+    metrics, _, _ = evaluate(
+        network.to(device), images, device, batch_size=64, workers=config.train.workers, limit=config.train.eval_images
+    )
+    return metrics | {"images": min(len(images), config.train.eval_images or len(images))}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sepconv_lab.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="+", help="a run id or record folder, or overrides with model.weights=FILE")
+    parser.add_argument("--split", choices=["test", "val"], default="test")
+    parser.add_argument("--runs-dir", default="runs")
+    args = parser.parse_args(argv)
+    first, *rest = args.what
+    try:
+        if "=" in first:
+            found = evaluate_weights(args.what, args.split)
+        else:
+            found = evaluate_run(first, args.runs_dir, args.split, rest)
+    except BadInput as error:
+        return refuse(error)
+    for name, metrics in found.items():
+        print(
+            f"{name}: {args.split} top-1 {metrics['top1']:.4f}, top-5 {metrics['top5']:.4f}, "
+            f"loss {metrics['loss']:.4f} on {metrics['images']:,} images"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

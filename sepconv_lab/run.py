@@ -1,0 +1,333 @@
+"""One run, or a sweep of runs: `python -m sepconv_lab.run [-m] [group=choice] [key=value] ...`
+
+Exit codes: 0 done, 1 a run failed, 2 bad input, which is refused before anything is trained or written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from .compose import CONF, compose, compose_sweep, register_schema, resolve
+from .config import RECIPE, BadInput, RunConfig, placements, plain
+from .identity import command, run_id
+from .tracking import Busy, Record
+
+
+def run(config: RunConfig, *, name: str = "") -> dict[str, Any]:
+    """Carry out one run and return its summary; a finished one is returned as it is, an unfinished one resumes.
+
+    Raises BadInput before anything is written, and Busy when another process owns the record.
+    """
+    from . import data
+
+    weights_digest = None
+    if config.model.weights:
+        from .weights import digest
+
+        weights_digest = digest(config.model.weights)
+    record = Record(config.runs_dir, run_id(config, data.fingerprint(config.data), weights_digest))
+    done = ended(record, config)
+    if done is not None:
+        return done
+    with record.owned():
+        done = ended(record, config)  # it may have ended while we came to own it
+        if done is not None:
+            return done
+        return _carry_out(config, record, weights_digest, name)
+
+
+def ended(record: Record, config: RunConfig) -> dict[str, Any] | None:
+    """The summary of a run that would not be run again: finished, or diverged, which it would do again."""
+    summary = record.summary()
+    if summary is None or config.force or summary["status"] not in ("finished", "diverged"):
+        return None
+    say(
+        f"{record.path}: {summary['status']} already{_result(summary)}; force=true runs it again and archives this record"
+    )
+    return summary
+
+
+def _carry_out(config: RunConfig, record: Record, weights_digest: str | None, name: str) -> dict[str, Any]:
+    from . import checkpoint, data, environment, models
+    from .models.complexity import complexity
+    from .train import Diverged, Interrupted, Training, fit, total_steps
+    from .wandb_mirror import WandbMirror
+
+    # Everything that can be refused, before the record exists.
+    device = environment.resolve_device(config.train)
+    precision = environment.resolve_precision(config.train, device)
+    images, _, _, classes = data.sizes(config.data)
+    models.check_buildable(config, classes)
+    if config.train.batch_size > images:
+        raise BadInput(f"train.batch_size={config.train.batch_size}: the training split has {images} images")
+    if config.train.accumulate > config.train.batch_size:
+        raise BadInput(
+            f"train.accumulate={config.train.accumulate}: more parts than train.batch_size={config.train.batch_size}"
+        )
+    threads = environment.set_threads(config.train)
+    loaded = data.load(config.data)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        import torch
+
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    network = models.build_model(config, classes)
+    if config.model.weights:
+        from .weights import load_weights
+
+        load_weights(network, config.model.weights)
+    counts = complexity(config, classes)
+
+    if config.force and record.path.exists():
+        say(f"archived the old record: {record.archive()}")
+    record.begin(plain(config))
+    say(
+        f"{record.path}: model={config.model.name}"
+        + (f" size={config.model.size.name}" if hasattr(config.model, "size") else "")  # type: ignore[attr-defined]
+        + (f" block={config.block.name}" if config.block else "")
+        + f", {counts.params:,} parameters ({counts.head_params:,} in the head), {counts.macs / 1e6:,.1f} M MACs an image; "
+        f"data={config.data.name}: {images:,} images, {classes} classes; "
+        f"{total_steps(config, images):,} steps on {device.type} in {precision.name} with {threads} threads"
+    )
+    attempt = _next_attempt(record)
+    training = Training(config, network, loaded, device, precision)
+    state = checkpoint.load(record.path / "checkpoints", record.run_id)
+    if state is not None:
+        training.load_state(state)
+        say(f"going on from step {training.step} of {training.total}")
+    record.cut_metrics(state["metrics_bytes"] if state else 0)
+    mirror = WandbMirror(config, record.run_id, record.path, attempt, name or record.run_id)
+    for event in record.events():
+        mirror.log(event)
+
+    summary: dict[str, Any] = {
+        "status": "failed",
+        "run_id": record.run_id,
+        "recipe": RECIPE,
+        "metrics": {},
+        "params": {"total": counts.params, "body": counts.body_params, "head": counts.head_params},
+        "macs": counts.macs,
+        "receptive_field": counts.field,
+        "activation_bytes": counts.activation_bytes,
+        **placements(config.block),
+        "match": _match(config, counts),
+        "num_classes": classes,
+        "images": {"train": images, "val": len(loaded.val), "test": len(loaded.test)},
+        "data_digest": loaded.digest,
+        "data_content": loaded.content,
+        "weights_digest": weights_digest,
+        "git": environment.git_state(),
+        "versions": environment.versions(),
+        "hardware_class": environment.hardware_class(device),
+        "device": device.type,
+        "threads": threads,
+        "precision": precision.name,
+        "command": "python -m sepconv_lab.run "
+        + " ".join(_shell(o) for o in command(config))
+        + f" train.threads={threads}",
+        "attempts": attempt,
+        "error": None,
+    }
+    began = time.time() - training.seconds
+    try:
+        with _signals() as stop:
+            summary["metrics"], rate = fit(training, record, mirror, should_stop=lambda: bool(stop))
+        summary |= {"status": "finished", "images_per_second": rate}
+    except Interrupted:
+        summary |= {"status": "interrupted", "error": f"stopped by a signal after step {training.step}"}
+    except Diverged as error:
+        summary |= {"status": "diverged", "error": str(error), "diverged_step": error.step}
+    except (Exception, SystemExit) as error:
+        summary |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+    except BaseException as error:
+        summary |= {"status": "interrupted", "error": type(error).__name__}
+        raise
+    finally:
+        summary |= {
+            "steps": training.step,
+            "epochs": training.step / training.epoch_steps,
+            "wall_time": time.time() - began,
+        }
+        summary["peak_memory"] = environment.peak_memory(device)
+        mirror.finish(
+            {k: v for k, v in summary.items() if k != "traceback"},
+            record.path / "checkpoints" / "last.pt" if config.wandb.log_checkpoint else None,
+        )
+        summary["wandb"] = {"id": mirror.id, "mode": config.wandb.mode.name, "error": mirror.error}
+        record.finish(summary)
+    say(f"{record.path}: {summary['status']}{_result(summary)}")
+    return summary
+
+
+def _match(config: RunConfig, counts: Any) -> dict[str, Any] | None:
+    wanted = plain(getattr(config.model, "match", "none"))
+    if wanted in (None, "none"):
+        return None
+    return {"count": wanted, "to": config.model.match_to, "width": config.model.width, "got": getattr(counts, wanted)}  # type: ignore[attr-defined]
+
+
+def _next_attempt(record: Record) -> int:
+    path = record.path / "attempts"
+    attempt = int(path.read_text() or 0) + 1 if path.exists() else 1
+    path.write_text(str(attempt))
+    return attempt
+
+
+def _result(summary: dict[str, Any]) -> str:
+    metrics = summary.get("metrics") or {}
+    if summary["status"] != "finished":
+        return f" ({summary.get('error')})"
+    words = [f"{label} {metrics[key]:.4f}" for label, key in
+             (("raw", "test/top1"), ("averaged", "test_ema/top1")) if key in metrics]  # fmt: skip
+    return f", test accuracy {', '.join(words)}"
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM are noted, and the loop stops after its step; a second Ctrl-C stops at once."""
+    got: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        if got and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        got.append(number)
+
+    old: dict[int, Any] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ValueError):  # not the main thread: the signals are somebody else's
+                old[number] = signal.signal(number, note)
+        yield got
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _shell(word: str) -> str:
+    import shlex
+
+    return shlex.quote(word)
+
+
+# --- command line -----------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    flags = [w for w in words if w.startswith("-")]
+    overrides = [w for w in words if not w.startswith("-")]
+    try:
+        if not flags:
+            return _single(overrides)
+        if set(flags) <= {"-m", "--multirun"}:
+            return _sweep(overrides)
+        register_schema()
+        _hydra(words, lambda config, overrides: None)  # --cfg, --help and the like
+        return 0
+    except BadInput as error:
+        return refuse(error)
+
+
+def refuse(error: BadInput) -> int:
+    """Print what is wrong with the input; HYDRA_FULL_ERROR=1 shows the traceback."""
+    if os.environ.get("HYDRA_FULL_ERROR"):
+        traceback.print_exception(error)
+    print(str(error), file=sys.stderr, flush=True)
+    return 2
+
+
+def _single(overrides: list[str]) -> int:
+    try:
+        summary = run(compose(overrides), name=" ".join(overrides))
+    except Busy as busy:
+        say(f"run {busy} is under way in another process; nothing to do here")
+        return 1
+    return 0 if summary["status"] == "finished" else 1
+
+
+def _sweep(overrides: list[str]) -> int:
+    jobs = compose_sweep(overrides)
+    before = time.time()
+    outcomes: dict[str, str] = {}
+
+    def job(config: RunConfig, task: list[str]) -> None:
+        try:
+            summary = run(config, name=" ".join(task))
+        except (Busy, BadInput) as error:
+            outcomes[" ".join(task)] = f"{type(error).__name__}: {error}"
+            return
+        if summary["status"] == "interrupted":
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(SystemExit, KeyboardInterrupt):
+        # Whatever the launcher says, the end is judged from the records.
+        _hydra(["-m", *overrides], job)
+    return _table(jobs, outcomes, before)
+
+
+def _hydra(words: list[str], task: Callable[[RunConfig, list[str]], None]) -> None:
+    """Hand over to Hydra, whose launcher calls the task for each job, perhaps in another process."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    register_schema()
+
+    def main(cfg: DictConfig) -> None:
+        given = list(HydraConfig.get().overrides.task)
+        task(resolve(cfg, given), given)
+
+    saved = sys.argv
+    sys.argv = [saved[0], *words]
+    try:
+        hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(main)()
+    finally:
+        sys.argv = saved
+
+
+def _table(jobs: list[tuple[list[str], RunConfig]], outcomes: dict[str, str], since: float) -> int:
+    """Print what varied, test accuracy, parameters and where each record is; 1 if any run did not finish."""
+    from . import data
+
+    common = set.intersection(*(set(o) for o, _ in jobs)) if len(jobs) > 1 else set()
+    rows, failed = [], False
+    for overrides, config in jobs:
+        weights_digest = None
+        if config.model.weights:
+            from .weights import digest
+
+            weights_digest = digest(config.model.weights)
+        record = Record(config.runs_dir, run_id(config, data.fingerprint(config.data), weights_digest))
+        summary = record.summary() or {"status": record.status(), "metrics": {}, "params": {}}
+        failed |= summary["status"] != "finished"
+        metrics = summary["metrics"]
+        shown = [f"{metrics[k]:.4f}" if k in metrics else "-" for k in ("test/top1", "test_ema/top1")]
+        varied = " ".join(o for o in overrides if o not in common) or "(one run)"
+        rows.append((varied, summary["status"], *shown, f"{summary['params'].get('total', 0):,}", str(record.path)))
+        if summary["status"] != "finished":
+            rows[-1] += (outcomes.get(" ".join(overrides)) or str(summary.get("error") or ""),)
+    header = ("varied", "status", "test top1", "averaged", "parameters", "record")
+    widths = [max(len(str(r[i])) for r in [header, *rows]) for i in range(len(header))]
+    say("")
+    for row in [header, *rows]:
+        say(
+            "  ".join(str(c).ljust(w) for c, w in zip(row, widths, strict=False))
+            + ("  " + row[6] if len(row) > 6 else "")
+        )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,281 @@
+"""Records, from the command line and from Python: `python -m sepconv_lab.runs list|show|diff|archive|plot`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .compose import from_record, unknown
+from .config import BadInput, RunConfig, flat
+from .tracking import Record, records
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Run:
+    """A loaded record."""
+
+    record: Record
+    config: RunConfig
+    summary: dict[str, Any]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The configuration by dotted names."""
+        return flat(self.config)
+
+    def history(self) -> pd.DataFrame:
+        """One row an event: step, epoch, time and the metrics."""
+        import pandas as pd
+
+        return pd.DataFrame(self.record.events())
+
+    def network(self, averaged: bool = True) -> nn.Module:
+        """The network with its final weights, in evaluation mode; averaged weights where the run kept them.
+
+        Raises BadInput where there is no checkpoint.
+        """
+        from . import checkpoint, data
+        from .models import build_model
+
+        state = checkpoint.load(self.record.path / "checkpoints", self.record.run_id)
+        if state is None:
+            raise BadInput(f"{self.record.path} has no checkpoint")
+        classes = self.summary.get("num_classes") or data.sizes(self.config.data)[3]
+        network = build_model(self.config, classes)
+        if averaged and state["average"] is not None:
+            weights = {k.removeprefix("module."): v for k, v in state["average"].items() if k.startswith("module.")}
+            network.load_state_dict(weights)
+        else:
+            network.load_state_dict(state["network"])
+        return network.eval()
+
+
+def load(run: str | Path, runs_dir: str | Path = "runs") -> Run:
+    """A record by run id, by the beginning of one, or by its folder. Raises BadInput."""
+    path = Path(run)
+    if (path / "config.yaml").exists():
+        record = Record(path.parent, path.name)
+    else:
+        found = [r for r in records(runs_dir) if r.run_id.startswith(str(run))]
+        if len(found) != 1:
+            words = "no record" if not found else f"{len(found)} records"
+            raise BadInput(f"{words} in {runs_dir} with an id that begins with {run!r}")
+        record = found[0]
+    return Run(record, from_record(record.config()), record.summary() or {"status": record.status(), "metrics": {}})
+
+
+def load_all(runs_dir: str | Path = "runs", where: Mapping[str, str] | None = None) -> list[Run]:
+    """Every record whose configuration has the given values, as text, e.g. {"block.mid_act": "relu"}. Raises BadInput."""
+    found = [load(r.path) for r in records(runs_dir)]
+    for key, value in (where or {}).items():
+        if found and not any(key in run.columns for run in found):
+            raise BadInput(unknown(f"{key}={value}", key, found[0].columns))
+        found = [run for run in found if _text(run.columns.get(key)) == value]
+    return found
+
+
+def differences(a: Run, b: Run) -> dict[str, dict[str, tuple[Any, Any]]]:
+    """What differs between two runs: {"config" | "environment" | "result": {name: (in a, in b)}}."""
+    environment = (
+        "versions",
+        "git",
+        "hardware_class",
+        "device",
+        "threads",
+        "precision",
+        "data_digest",
+        "weights_digest",
+        "recipe",
+    )
+    result = ("status", "error", "params", "macs", "metrics", "steps", "images_per_second", "wall_time", "peak_memory")
+    where = {"runs_dir", "force", "wandb.name", "wandb.notes"}
+    return {
+        "config": _changed(a.columns, b.columns, where),
+        "environment": _changed(*(_flatten({k: r.summary.get(k) for k in environment}) for r in (a, b))),
+        "result": _changed(*(_flatten({k: r.summary.get(k) for k in result}) for r in (a, b))),
+    }
+
+
+def _changed(a: Mapping[str, Any], b: Mapping[str, Any], skip: set[str] = frozenset()) -> dict[str, tuple[Any, Any]]:  # type: ignore[assignment]
+    keys = [k for k in {**a, **b} if k not in skip]
+    return {k: (a.get(k), b.get(k)) for k in keys if a.get(k) != b.get(k)}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        out |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return out
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return _text(value)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(r[i]) for r in [header, *rows]) for i in range(len(header))]
+    for row in [header, *rows]:
+        print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _list(args: argparse.Namespace) -> None:
+    for word in args.where:
+        if "=" not in word:
+            raise BadInput(f"{word}: not a filter; write column=value, e.g. block.mid_act=relu")
+    found = load_all(args.runs_dir, dict(w.split("=", 1) for w in args.where))
+    if not found:
+        print(f"no records in {args.runs_dir} match")
+        return
+    varied = [
+        k for k in found[0].columns if len({_text(r.columns.get(k)) for r in found}) > 1 and not k.startswith("wandb.")
+    ]
+    if args.columns:
+        varied = args.columns.split(",")
+    rows = []
+    for run in found:
+        metrics = run.summary.get("metrics") or {}
+        accuracy = metrics.get("test_ema/top1", metrics.get("test/top1"))
+        rows.append([run.record.run_id, run.summary["status"], "-" if accuracy is None else f"{accuracy:.4f}",
+                     *(_text(run.columns.get(k)) for k in varied)])  # fmt: skip
+    print_table(["run", "status", "test top1", *varied], rows)
+
+
+def _show(args: argparse.Namespace) -> None:
+    run = load(args.run, args.runs_dir)
+    print(run.record.path)
+    print((run.record.path / "config.yaml").read_text())
+    print(json.dumps(run.summary, indent=1))
+
+
+def _diff(args: argparse.Namespace) -> None:
+    a, b = load(args.a, args.runs_dir), load(args.b, args.runs_dir)
+    found = differences(a, b)
+    rows = [[part, key, *map(_short, pair)] for part, changed in found.items() for key, pair in changed.items()]
+    if not found["config"]:
+        print("the configurations are the same")
+    if rows:
+        print_table(["", "what", a.record.run_id, b.record.run_id], rows)
+
+
+def _archive(args: argparse.Namespace) -> None:
+    for word in args.runs:
+        record = load(word, args.runs_dir).record
+        with record.owned():
+            print(f"{record.path} -> {record.archive()}")
+
+
+def _plot(args: argparse.Namespace) -> None:
+    if args.latest:
+        found = [r for r in records(args.runs_dir) if (r.path / "metrics.jsonl").exists()]
+        if not found:
+            raise BadInput(f"{args.runs_dir}: no records with metrics")
+        run = load(max(found, key=lambda r: (r.path / "metrics.jsonl").stat().st_mtime).path)
+    else:
+        if not args.run:
+            raise BadInput("name a run, or use --latest")
+        run = load(args.run, args.runs_dir)
+    print(f"record:  {run.record.path}")
+    print(f"picture: {plot(run, run.record.path / 'curves.png')}")
+
+
+def plot(run: Run, path: Path) -> Path:
+    """Draw a run's loss and accuracy over its steps into an image file."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    history = run.history()
+    if history.empty:
+        raise BadInput(f"{run.record.path} has no metrics yet")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    styles = {
+        "train": ("0.6", "-"),
+        "val": ("#0072B2", "-"),
+        "val_ema": ("#D55E00", "-"),
+        "test": ("#0072B2", "*"),
+        "test_ema": ("#D55E00", "*"),
+    }
+    labels = {
+        "train": "training",
+        "val": "validation",
+        "val_ema": "validation, averaged",
+        "test": "test",
+        "test_ema": "test, averaged",
+    }
+    for axis, metric, title in zip(axes, ("loss", "top1"), ("cross-entropy loss", "top-1 accuracy"), strict=True):
+        for split, (colour, style) in styles.items():
+            key = f"{split}/{metric}"
+            if key in history:
+                points = history[["epoch", key]].dropna()
+                marker = style if style == "*" else ("" if split == "train" else "o")
+                line = "" if style == "*" else "-"
+                axis.plot(points["epoch"], points[key].astype(float), color=colour, marker=marker, linestyle=line,
+                          markersize=11 if style == "*" else 4, label=labels[split])  # fmt: skip
+        axis.set(xlabel="epoch", title=title)
+        axis.grid(alpha=0.3)
+    axes[1].legend(frameon=False, fontsize=8)
+    block = run.columns.get("block.name")
+    figure.suptitle(
+        f"{run.columns['model.name']}{f', block {block}' if block else ''}, {run.columns['data.name']}, run {run.record.run_id}",
+        fontsize=10,
+    )
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+    return path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sepconv_lab.runs", description=__doc__)
+    parser.add_argument("--runs-dir", default="runs", help="folder of the records (default: runs)")
+    commands = parser.add_subparsers(required=True)
+    sub = commands.add_parser("list", help="one line a record; filter by any config column")
+    sub.add_argument("where", nargs="*", metavar="column=value")
+    sub.add_argument("--columns", help="comma-separated columns to show instead of those that vary")
+    sub.set_defaults(do=_list)
+    sub = commands.add_parser("show", help="configuration and summary of one record")
+    sub.add_argument("run")
+    sub.set_defaults(do=_show)
+    sub = commands.add_parser("diff", help="what differs between two runs")
+    sub.add_argument("a")
+    sub.add_argument("b")
+    sub.set_defaults(do=_diff)
+    sub = commands.add_parser("archive", help="move records aside, so that their runs can run again")
+    sub.add_argument("runs", nargs="+")
+    sub.set_defaults(do=_archive)
+    sub = commands.add_parser("plot", help="draw a run's curves")
+    sub.add_argument("run", nargs="?")
+    sub.add_argument("--latest", action="store_true", help="the record written last")
+    sub.set_defaults(do=_plot)
+    args = parser.parse_args(argv)
+    try:
+        args.do(args)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""What several tests need: a small run, and the command line as a user types it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+SMALL = ["data.num_classes=5", "data.images_per_class=24", "data.eval_images_per_class=8", "model.width=0.25",
+         "train.batch_size=16", "train.log_every=1", "train.threads=1"]  # fmt: skip
+"""A run of a second or so: five classes, a quarter of the width, six steps an epoch."""
+
+
+def cli(*words: str, cwd: Path, module: str = "run", **env: str) -> subprocess.CompletedProcess[str]:
+    """`python -m sepconv_lab.<module> words...` in a folder, with W&B offline and the environment of this process."""
+    command = [sys.executable, "-m", f"sepconv_lab.{module}", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **env}, check=False)
+
+
+def deterministic(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Events without what time and load decide."""
+    return [{k: v for k, v in e.items() if k != "time" and not k.startswith("perf/")} for e in events]
