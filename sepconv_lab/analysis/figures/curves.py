@@ -1,0 +1,156 @@
+"""The paper's Figures 6-10: learning curves of one's own runs, and the paper's own curves on axes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ...config import BadInput
+from .. import checks, convergence, paper
+from ..claims import FIGURE06, FIGURE07_08, FIGURE09, FIGURE10
+from . import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def learning_curves(
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    variants: Sequence[str],
+    *,
+    study: str | None = None,
+    metric: str = convergence.CURVE,
+    ax: Axes | None = None,
+    allow_partial: bool = False,
+) -> Axes:
+    """Accuracy over gradient steps: every seed a thin line, the mean over seeds a thick one, drawn where all seeds have
+    events.
+
+    A diverged run is drawn to its last event, marked with a cross; in the mean it is at chance from there on. The
+    legend shows n. Raises BadInput as `convergence.curves`.
+    """
+    found, _ = convergence.curves(runs, history, variants, study=study, metric=metric, allow_partial=allow_partial)
+    chosen = checks.of_variants(checks.of_study(runs, study), variants)
+    planned = chosen["seed"].nunique()
+    lost = chosen[chosen["status"] == "diverged"]
+    with style.drawing(ax) as ax:
+        for variant, wide in found.items():
+            colour, dashes = style.colour(variant), style.linestyle(variant)
+            gone = set(lost.loc[lost["variant"] == variant, "seed"])
+            for seed, curve in wide.items():
+                line = curve.dropna()
+                if seed in gone:
+                    measured = history[
+                        history["run_id"].isin(lost.loc[lost["seed"] == seed, "run_id"]) & history[metric].notna()
+                    ]
+                    line = line[line.index <= measured["step"].max()] if len(measured) else line[:0]
+                    ax.plot(line.index[-1:], line.iloc[-1:], marker="x", color=colour, markersize=5, label="_diverged")
+                ax.plot(line.index, line, color=colour, linewidth=0.5, alpha=0.55, label="_seed")
+            mean = wide.dropna().mean(axis=1)
+            label = f"{style.words(variant)}, {style.seeds(wide.shape[1], planned)}"
+            label += f", {len(gone)} diverged" if gone else ""
+            ax.plot(
+                mean.index,
+                mean,
+                color=colour,
+                linestyle=dashes,
+                linewidth=1.8,
+                zorder=3,
+                label=label,
+                gid=f"mean {variant}",
+            )
+        weights = "\naveraged weights" if metric.partition("/")[0].endswith("_ema") else ""
+        split = {"val": "validation"}.get(metric.partition("/")[0].removesuffix("_ema"), metric.partition("/")[0])
+        kind = {"top1": "top-1", "top5": "top-5"}[metric.rpartition("/")[2]]
+        _finish(ax, f"{split} {kind} accuracy{weights}")
+        style.note(ax, chosen)
+        return ax
+
+
+def _finish(ax: Axes, label: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.set_xlabel("gradient steps")
+    ax.set_ylabel(label)
+    reach = ax.dataLim.xmax
+    divisor, suffix = next((d, s) for d, s in ((1e6, "M"), (1e3, "k"), (1, "")) if reach >= d or d == 1)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x / divisor:g}{suffix if x else ''}")
+    lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
+    lines.sort(key=lambda line: -float(np.asarray(line.get_ydata(), float)[-1]))  # as the curves end, from the top
+    ax.legend(handles=lines, loc="lower right", handlelength=2.6)
+
+
+def paper_figure(number: int, *, ax: Axes | None = None) -> Axes:
+    """Figure 6, 7, 8, 9 or 10 of the paper, from its digitised curves alone. One run a curve."""
+    known = paper.curves(number)
+    with style.drawing(ax) as ax:
+        for curve, rows in known.groupby("curve", sort=False):
+            name = str(curve)
+            ax.plot(rows["step"], rows["value"], color=style.colour(name), linestyle=style.linestyle(name),
+                    linewidth=1.4, label=style.words(name), gid=f"paper {name}")  # fmt: skip
+        _finish(ax, paper.UNITS[number])
+        ax.set_title(f"paper, Figure {number}: {paper.DATA[number]}, 299 pixels", color=style.GREY)
+        return ax
+
+
+def figure06(
+    runs: pd.DataFrame, history: pd.DataFrame, *, ax: Axes | None = None, study: str = FIGURE06,
+    variants: Sequence[str] = ("xception", "inception"), metric: str = convergence.CURVE, allow_partial: bool = False,
+) -> Axes:  # fmt: skip
+    """Figure 6 from one's own runs: Xception and the Inception-style network at equal parameters."""
+    return learning_curves(runs, history, variants, study=study, metric=metric, ax=ax, allow_partial=allow_partial)
+
+
+def figure07(
+    runs: pd.DataFrame, history: pd.DataFrame, *, ax: Axes | None = None, study: str = FIGURE07_08,
+    variants: Sequence[str] = ("xception_many", "inception_many"), metric: str = convergence.CURVE,
+    allow_partial: bool = False,
+) -> Axes:  # fmt: skip
+    """Figure 7 from one's own runs: many classes, without FC layers. Top-1 here; the paper has MAP@100."""
+    return learning_curves(runs, history, variants, study=study, metric=metric, ax=ax, allow_partial=allow_partial)
+
+
+def figure08(
+    runs: pd.DataFrame, history: pd.DataFrame, *, ax: Axes | None = None, study: str = FIGURE07_08,
+    variants: Sequence[str] = ("xception_many_fc", "inception_many_fc"), metric: str = convergence.CURVE,
+    allow_partial: bool = False,
+) -> Axes:  # fmt: skip
+    """Figure 8 from one's own runs: many classes, with FC layers. Top-1 here; the paper has MAP@100."""
+    return learning_curves(runs, history, variants, study=study, metric=metric, ax=ax, allow_partial=allow_partial)
+
+
+def figure09(
+    runs: pd.DataFrame, history: pd.DataFrame, *, ax: Axes | None = None, study: str = FIGURE09,
+    variants: Sequence[str] = ("residual", "no_residual"), metric: str = convergence.CURVE, allow_partial: bool = False,
+) -> Axes:  # fmt: skip
+    """Figure 9 from one's own runs: with and without shortcuts."""
+    return learning_curves(runs, history, variants, study=study, metric=metric, ax=ax, allow_partial=allow_partial)
+
+
+def figure10(
+    runs: pd.DataFrame, history: pd.DataFrame, *, ax: Axes | None = None, study: str = FIGURE10,
+    variants: Sequence[str] = ("none", "elu", "relu"), metric: str = convergence.CURVE, allow_partial: bool = False,
+) -> Axes:  # fmt: skip
+    """Figure 10 from one's own runs: the activation between the depthwise and the pointwise operation."""
+    return learning_curves(runs, history, variants, study=study, metric=metric, ax=ax, allow_partial=allow_partial)
+
+
+OWN: dict[int, Callable[..., Axes]] = {6: figure06, 7: figure07, 8: figure08, 9: figure09, 10: figure10}
+
+
+def beside_paper(
+    number: int, runs: pd.DataFrame, history: pd.DataFrame, *, allow_partial: bool = False, **options: object
+) -> Figure:
+    """One's own figure at the left, the paper's at the right, each on axes of its own. Options as for the figure."""
+    if number not in OWN:
+        raise BadInput(f"the figures are {', '.join(map(str, OWN))}, not {number}")
+    figure, (own, theirs) = style.panels(2)
+    OWN[number](runs, history, ax=own, allow_partial=allow_partial, **options)
+    paper_figure(number, ax=theirs)
+    return figure

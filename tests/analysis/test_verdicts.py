@@ -1,0 +1,229 @@
+"""Verdicts: the rules at their edges, each type on planted effects, and never more than the interval says."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sepconv_lab.analysis import claims, rules, verdicts
+from sepconv_lab.analysis.contrasts import AllOf, AnyOf, Claim, better
+from sepconv_lab.analysis.figures import forest_of
+from sepconv_lab.config import BadInput
+
+Builder = Callable[..., pd.DataFrame]
+EXACT = {"spread": 0.004, "block": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "label"),
+    [
+        (-0.019, 0.019, "negligible"),
+        (0.001, 0.019, "negligible"),  # inside the band comes first, whatever the sign
+        (0.001, 0.02, "supported"),
+        (0.02, 0.5, "supported (materially)"),
+        (0.0, 0.05, "inconclusive"),
+        (-0.05, 0.01, "inconclusive (material gain excluded)"),
+        (-0.05, 0.02, "inconclusive"),
+        (-0.02, -0.001, "contradicted"),
+        (np.nan, np.nan, "not judged"),
+    ],
+)
+def test_superior_rules(low: float, high: float, label: str) -> None:
+    assert rules.rule(low, high, 0.02).label == label
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "label"),
+    [
+        (-0.019, 0.019, "supported"),
+        (-0.02, 0.01, "inconclusive"),
+        (0.02, 0.1, "contradicted"),
+        (-0.1, -0.02, "contradicted"),
+        (0.005, 0.1, "inconclusive"),
+    ],
+)
+def test_equivalent_rules(low: float, high: float, label: str) -> None:
+    assert rules.rule(low, high, 0.02, "equivalent").label == label
+
+
+@pytest.mark.parametrize(
+    ("means", "label"),
+    [
+        ({"none": -1.5, "elu": -1.4, "relu": -1.3}, "supported (materially)"),
+        ({"none": -1.5, "elu": -1.4, "relu": -1.5}, "contradicted"),
+        ({"none": -1.5, "elu": -1.4, "relu": -1.4}, "negligible"),
+    ],
+)
+def test_all_of_is_as_strong_as_its_weakest_part(make_runs: Builder, means: dict[str, float], label: str) -> None:
+    verdict = verdicts.judge(claims.C4, make_runs(claims.FIGURE10, means, **EXACT))
+    assert verdict.label == label
+    assert [p.effect.level for p in verdict.parts] == [0.95, 0.95]
+    assert verdict.ruling.low == min(p.effect.low for p in verdict.parts)
+
+
+SPECTRUM = {"conv": -1.3, "segments_1": -1.3, "segments_2": -1.35, "segments_4": -1.4, "segments_8": -1.4}
+
+
+@pytest.mark.parametrize(
+    ("channels", "label"),
+    [(-1.3, "supported (materially)"), (-1.6, "contradicted"), (-1.4, "negligible")],
+)
+def test_any_of_is_judged_at_bonferroni(make_runs: Builder, channels: float, label: str) -> None:
+    runs = make_runs(claims.SPECTRUM, SPECTRUM | {"segments_channels": channels}, **EXACT)
+    verdict = verdicts.judge(claims.C6, runs)
+    assert verdict.label == label
+    assert [p.effect.level for p in verdict.parts] == pytest.approx([1 - 0.05 / 3] * 9)
+
+
+@pytest.mark.parametrize(
+    ("shift", "label"), [(0.0, "supported"), (0.1, "contradicted"), (-0.1, "contradicted"), (0.014, "inconclusive")]
+)
+def test_equivalent(make_runs: Builder, shift: float, label: str) -> None:
+    means = {f"{o}_{p}": -1.4 for o in ("depthwise_first", "pointwise_first") for p in claims.PLACEMENTS}
+    means["pointwise_first_after_both"] += shift
+    assert verdicts.judge(claims.C5, make_runs(claims.ORDER, means, **EXACT)).label == label
+
+
+@pytest.mark.parametrize(
+    ("many", "label"), [(-1.7, "supported (materially)"), (-1.5, "negligible"), (-1.4, "contradicted")]
+)
+def test_interaction_across_two_data_sets(make_runs: Builder, many: float, label: str) -> None:
+    means = {"xception_many": many, "inception_many": -1.4, "xception_few": -2.1, "inception_few": -2.0}
+    config = {v: {"data_digest": v.split("_")[1], "data.num_classes": 300 if "many" in v else 30} for v in means}
+    verdict = verdicts.judge(claims.C2, make_runs(claims.FIGURE07_08, means, config=config, **EXACT))
+    assert verdict.label == label
+    assert "300/30 classes" in verdict.data
+
+
+@pytest.mark.parametrize(("speed", "label"), [(600.0, "supported (materially)"), (1000.0, "contradicted")])
+def test_speed(make_runs: Builder, speed: float, label: str) -> None:
+    runs = make_runs(claims.FIGURE06, {"xception": -1.5, "inception": -1.4})
+    runs.loc[runs["variant"] == "xception", "images_per_second"] *= speed / 800
+    verdict = verdicts.judge(claims.C8, runs)
+    assert verdict.label == label
+    assert "ln seconds per image" in verdict.text()
+    assert "cpu-avx512bf16" in verdict.text()
+
+
+@pytest.mark.parametrize(
+    ("effect", "label"), [(0.1, "supported (materially)"), (-0.1, "contradicted"), (0, "negligible")]
+)
+def test_superior(make_runs: Builder, effect: float, label: str) -> None:
+    runs = make_runs(claims.FIGURE09, {"residual": -1.4 - effect, "no_residual": -1.4}, **EXACT)
+    assert verdicts.judge(claims.C3, runs).label == label
+    assert verdicts.judge(claims.C3, runs, method="pooled").label == label
+
+
+def test_a_wide_interval_is_inconclusive_and_says_how_many_seeds(make_runs: Builder) -> None:
+    runs = make_runs(claims.FIGURE09, {"residual": -1.43, "no_residual": -1.4}, spread=0.06, rng=1)
+    verdict = verdicts.judge(claims.C3, runs)
+    assert verdict.outcome == "inconclusive"
+    assert (verdict.ruling.seeds_to_settle or 0) > 6
+    assert f"about {verdict.ruling.seeds_to_settle}" in verdict.text()
+
+
+def test_fewer_than_six_seeds_and_the_smoke_scale_are_pilots(make_runs: Builder) -> None:
+    means = {"residual": -1.6, "no_residual": -1.4}
+    for n, scale, pilot in ((5, "lab", True), (6, "lab", False), (6, "smoke", True)):
+        verdict = verdicts.judge(claims.C3, make_runs(claims.FIGURE09, means, seeds=n, scale=scale, **EXACT))
+        assert verdict.label == "supported (materially)" + (", pilot" if pilot else "")
+        assert ("Pilot" in verdict.text()) == pilot
+
+
+def test_one_seed_is_not_judged(make_runs: Builder) -> None:
+    verdict = verdicts.judge(claims.C3, make_runs(claims.FIGURE09, {"residual": -1.6, "no_residual": -1.4}, seeds=1))
+    assert verdict.label == "not judged, pilot"
+    assert "one seed: no interval" in verdict.text()
+    assert "Nothing can be said" in verdict.text()
+
+
+def test_runs_that_all_diverged_are_not_judged(make_runs: Builder) -> None:
+    """Chance against chance has no spread: that must not read as equivalence."""
+    verdict = verdicts.judge(
+        claims.C3, make_runs(claims.FIGURE09, {"residual": 0, "no_residual": 0}, status="diverged")
+    )
+    assert verdict.outcome == "not judged"
+    assert "diverged in 6 of 6 runs (95 % [0.54, 1.00])" in verdict.text()
+
+
+def test_the_text_names_data_scale_and_what_is_not_shown(figure10_runs: pd.DataFrame) -> None:
+    text = verdicts.judge(claims.C4, figure10_runs).text()
+    for words in ("cifar10, 10 classes, 32 pixels (not ImageNet)", "scale lab", "Does not show: ImageNet", "n=6",
+                  "Not run: none better than relu, without norm"):  # fmt: skip
+        assert words in text
+
+
+def test_words_follow_the_interval(make_runs: Builder) -> None:
+    """Supported but not materially says so; negligible does not speak of no effect."""
+    runs = make_runs(claims.FIGURE09, {"residual": -1.425, "no_residual": -1.4}, spread=0.008, rng=5)
+    verdict = verdicts.judge(claims.C3, runs)
+    assert verdict.label == "supported"
+    assert "above zero, not all of it above 0.02" in verdict.text()
+    assert verdicts.judge(replace(claims.C3, smallest_effect=0.06), runs).label == "negligible"
+
+
+def test_partial_runs_are_named(figure10_runs: pd.DataFrame) -> None:
+    figure10_runs.loc[0, "status"] = "failed"
+    with pytest.raises(BadInput, match="none/seed 0"):
+        verdicts.judge(claims.C4, figure10_runs)
+    verdict = verdicts.judge(claims.C4, figure10_runs, allow_partial=True)
+    assert verdict.n == 5
+    assert "Partial, without: figure10_mid_activation/none/seed 0 (failed)" in verdict.text()
+    assert verdict.label.endswith("pilot")
+
+
+def test_judge_all_keeps_places_apart_and_refuses_one_by_one(figure10_runs: pd.DataFrame, make_runs: Builder) -> None:
+    glyphs = figure10_runs.assign(**{"data.name": "glyphs", "data_digest": "d2", "data.num_classes": 300})
+    broken = make_runs(claims.FIGURE09, {"residual": -1.5, "no_residual": -1.4})
+    broken.loc[0, "precision"] = "fp32"
+    found = verdicts.judge_all(pd.concat([figure10_runs, glyphs, broken], ignore_index=True))
+    assert [(v.claim.id, v.data.split(",")[0], v.outcome) for v in found] == [
+        ("C3", "cifar10", "refused"), ("C4", "cifar10", "supported"), ("C4", "glyphs", "supported"),
+    ]  # fmt: skip
+    table = verdicts.verdict_table(found)
+    assert table.loc[0, "reason"].startswith("mixed precision")
+    assert table.loc[1, "seeds"] == 6
+    assert "none better than elu" in table.loc[1, "parts"]
+    with pytest.raises(BadInput, match=r"mixed scale|duplicate|mixed data_digest"):
+        verdicts.judge(claims.C4, pd.concat([figure10_runs, glyphs]))
+
+
+def test_missing_runs_without_a_place_still_count(figure10_runs: pd.DataFrame) -> None:
+    figure10_runs.loc[0, ["status", "scale", "data.name"]] = ["missing", None, None]
+    (refused,) = verdicts.judge_all(figure10_runs)
+    assert refused.outcome == "refused"
+    assert "none/seed 0 (missing)" in refused.reason
+    (partial,) = verdicts.judge_all(figure10_runs, allow_partial=True)
+    assert (partial.n, partial.planned) == (5, 6)
+
+
+def test_every_claim_is_judged_on_the_variants_that_it_names(make_runs: Builder) -> None:
+    studies = [make_runs(s, dict.fromkeys(claims.needed_variants(s), -1.4)) for s in claims.STUDIES if s != claims.A_A]
+    found = verdicts.judge_all(pd.concat(studies, ignore_index=True))
+    assert [v.claim.id for v in found] == list(claims.CLAIMS)
+    assert not [v.reason for v in found if v.outcome == "refused"]
+    assert not [v.not_run for v in found if v.not_run]
+    assert {v.claim.kind for v in found} == {"superior", "equivalent", "all_of", "any_of", "interaction", "speed"}
+    assert forest_of([v for v in found if v.claim.id != "C8"])
+
+
+def test_a_claim_whose_contrasts_do_not_fit_its_kind_is_refused() -> None:
+    one = better("s", "a", than="b")
+    with pytest.raises(ValueError, match="not of the kind 'interaction'"):
+        replace(claims.C3, kind="interaction")
+    with pytest.raises(ValueError, match="smallest effect is positive"):
+        replace(claims.C3, smallest_effect=0.0)
+    assert Claim("X", "x", "-", "any_of", AnyOf((one, AllOf((one, one)))), "-").studies == ("s",)
+    assert rules.levels(AnyOf((one, AllOf((one, one))))) == pytest.approx([0.975] * 3)
+
+
+def test_claims_are_found_by_id_and_contrasts_by_name() -> None:
+    assert claims.get("C4") is claims.C4
+    with pytest.raises(BadInput, match=r"unknown claim 'C44'.*Did you mean 'C4'"):
+        claims.get("C44")
+    assert claims.contrast_named("mid_norm", "none better than relu, with norm").variants == ("norm_relu", "norm")
+    with pytest.raises(BadInput, match="has no contrast"):
+        claims.contrast_named("mid_norm", "nonsense")
+    assert claims.needed_variants(claims.FIGURE10) == ("elu", "none", "relu")
