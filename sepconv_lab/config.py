@@ -428,12 +428,12 @@ class Device(Enum):
 class TrainConfig:
     """One run's optimisation, evaluation and hardware."""
 
-    epochs: float = setting(4, "passes over the training split", above=0)
+    epochs: float = setting(3, "passes over the training split", above=0)
     max_steps: int = setting(0, "end after this many steps, the schedule fitted to them; 0: no limit", low=0)
-    batch_size: int = setting(64, "examples a step", low=1)
+    batch_size: int = setting(32, "examples a step", low=1)
     accumulate: int = setting(1, "parts into which a step's batch is split, their gradients summed", low=1)
     optimizer: Optimizer = setting(Optimizer.sgd, "`rmsprop` has TensorFlow's semantics: epsilon inside the root")
-    lr: float = setting(0.1, "highest learning rate", above=0)
+    lr: float = setting(0.2, "highest learning rate", above=0)
     momentum: float = setting(0.9, "momentum", low=0, high=0.9999, needs="optimizer=sgd|rmsprop")
     nesterov: bool = setting(True, "Nesterov's form of momentum", needs="optimizer=sgd")
     rmsprop_decay: float = setting(
@@ -453,7 +453,7 @@ class TrainConfig:
         0.0, "epochs of linear rise from zero", low=0, needs="schedule=constant|cosine|exponential"
     )
     onecycle_peak: float = setting(
-        0.25, "share of the run at which one-cycle peaks", above=0, high=0.99, needs="schedule=onecycle"
+        0.1, "share of the run at which one-cycle peaks", above=0, high=0.99, needs="schedule=onecycle"
     )
     decay_rate: float = setting(0.94, "factor of each staircase step", above=0, high=1, needs="schedule=exponential")
     decay_every: float = setting(2.0, "length of a staircase step", above=0, needs="schedule=exponential")

@@ -1,0 +1,175 @@
+"""The user's cache: decoded images under a content key, whole or not there at all.
+
+A file is an .npy array (version 1.0, uint8) followed by the sha256 of its pixels. It is written aside, synced and renamed,
+so a killed writer leaves nothing under the final name; what is truncated or altered is noticed and made again. No file is
+ever unpickled. Without a writable cache directory everything still works, made anew each time.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+Images = npt.NDArray[np.uint8]
+IN_MEMORY = 2 << 30
+"""Arrays up to this many bytes are read into memory, larger ones are mapped."""
+_TRAILER = 64
+_STALE_SECONDS = 3600.0
+_verified: set[tuple[str, int, int, int]] = set()
+
+
+def cache_dir() -> Path:
+    """`$SEPCONV_LAB_CACHE`, or `sepconv_lab` in `$XDG_CACHE_HOME`, or in `~/.cache`."""
+    if own := os.environ.get("SEPCONV_LAB_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sepconv_lab"
+
+
+def key(*parts: object) -> str:
+    """A file name from what determines a cached thing."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
+
+
+class CachedImages:
+    """Images (N, 3, side, side), uint8, that `build` gives in chunks; built once and kept under `key`.
+
+    `build` is called in the thread and process that first asks, at most once unless the kept file turns out damaged.
+    """
+
+    def __init__(self, key: str, name: str, count: int, side: int, build: Callable[[], Iterator[Images]]) -> None:
+        self.path = cache_dir() / "images" / key / f"{name}.npy"
+        self.shape = (count, 3, side, side)
+        self._build = build
+        self._unsaved: tuple[Images, str] | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of the pixels, in order; builds what is not there, but does not read what is."""
+        if self._unsaved:
+            return self._unsaved[1]
+        return _digest_of(self.path, self.shape) or self._make()[1]
+
+    @functools.cached_property
+    def array(self) -> Images:
+        """The images, verified: in memory, or mapped copy-on-write when large."""
+        if self._unsaved:
+            return self._unsaved[0]
+        return _read(self.path, self.shape) if _digest_of(self.path, self.shape) and _intact(self.path, self.shape) else self._make()[0]
+
+    def _make(self) -> tuple[Images, str]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with _lock(self.path.with_suffix(".lock")):
+                found = _digest_of(self.path, self.shape)  # another process may have made it meanwhile
+                if not (found and _intact(self.path, self.shape)):
+                    found = _write(self.path, self.shape, self._build())
+                return _read(self.path, self.shape), found
+        except OSError as error:
+            print(f"the cache {cache_dir()} cannot be written ({error}); going on without it", file=sys.stderr)
+        array = np.concatenate(list(self._build()))
+        self._unsaved = array, hashlib.sha256(array).hexdigest()
+        return self._unsaved
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes its name only once it is complete and on disk. What killed writers left behind is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+            left.unlink(missing_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with aside.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        _sync_folder(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, shape: tuple[int, ...], chunks: Iterator[Images]) -> str:
+    digest, rows = hashlib.sha256(), 0
+    with written_aside(path) as file:
+        file.write(_header(shape))
+        for chunk in chunks:
+            chunk = np.ascontiguousarray(chunk)
+            assert chunk.dtype == np.uint8 and chunk.shape[1:] == shape[1:]
+            file.write(chunk)  # type: ignore[arg-type]
+            digest.update(chunk)
+            rows += len(chunk)
+        assert rows == shape[0], f"{rows} images instead of {shape[0]}"
+        file.write(digest.hexdigest().encode())
+    return digest.hexdigest()
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    import io
+
+    out = io.BytesIO()
+    np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return out.getvalue()
+
+
+def _digest_of(path: Path, shape: tuple[int, ...]) -> str:
+    """The digest at the file's end, or "" where the file is missing, truncated or something else."""
+    header = _header(shape)
+    try:
+        with path.open("rb") as file:
+            if file.read(len(header)) != header or os.fstat(file.fileno()).st_size != len(header) + int(np.prod(shape)) + _TRAILER:
+                return ""
+            file.seek(-_TRAILER, os.SEEK_END)
+            return file.read().decode("ascii", "replace")
+    except OSError:
+        return ""
+
+
+def _read(path: Path, shape: tuple[int, ...]) -> Images:
+    array = np.memmap(path, np.uint8, "c", len(_header(shape)), shape)
+    return np.array(array) if array.nbytes <= IN_MEMORY else array
+
+
+def _intact(path: Path, shape: tuple[int, ...]) -> bool:
+    """Whether the pixels have the digest at the file's end. Looked at once a process and file."""
+    stat = path.stat()
+    identity = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if identity not in _verified:
+        pixels = np.memmap(path, np.uint8, "r", len(_header(shape)), shape)
+        if hashlib.sha256(pixels).hexdigest() != _digest_of(path, shape):
+            return False
+        _verified.add(identity)
+    return True
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """One process at a time; the system frees a dead owner's lock. Without locks on this file system: several build, the last wins."""
+    import fcntl
+
+    with path.open("a") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield

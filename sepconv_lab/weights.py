@@ -1,0 +1,246 @@
+"""Weights from files: ours (safetensors), and imports of published ones.
+
+    python -m sepconv_lab.weights FILE --model xception [overrides ...] --out OUT.safetensors
+
+FILE is Keras's layer-per-group HDF5, a PyTorch state dict of the well-known ports, or safetensors of either kind of names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .compose import compose
+from .config import BadInput, InceptionV3Config, InceptionV3Form, RunConfig
+from .keras_hdf5 import match_layers, read_hdf5
+from .keras_port import Shape, keras_layers
+from .models import build_model
+from .torch_port import ALIASES, DROPPED, torch_names
+
+OPTIONAL = "num_batches_tracked"
+"""Counters of BatchNorm that some files have and nothing here reads."""
+
+
+# --- for the rest of the package --------------------------------------------------------------------------------------
+
+
+def load_weights(network: nn.Module, path: str | Path) -> None:
+    """Load a safetensors file with our names, such as `python -m sepconv_lab.weights` writes, into the network.
+
+    Raises BadInput with every missing, extra and misshapen tensor, and then loads nothing.
+    """
+    tensors = _read_safetensors(_existing(path))
+    expected = network.state_dict()
+    problems = compare({n: tuple(t.shape) for n, t in expected.items()}, tensors)
+    if problems:
+        hint = "Files of other frameworks are imported first: python -m sepconv_lab.weights --help"
+        if all(": head." in line for line in problems):
+            hint = "For a head of other classes: python -m sepconv_lab.weights FILE --new-head N ..."
+        raise BadInput(_message(f"{path} does not fit this network", problems) + "\n" + hint)
+    network.load_state_dict({**{n: t for n, t in expected.items() if n.endswith(OPTIONAL)}, **tensors})
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of a file of weights, hexadecimal. Raises BadInput where there is none."""
+    with _existing(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_weights(state: Mapping[str, Tensor], path: str | Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write tensors as safetensors, aside and then renamed. Equal input gives equal bytes. Raises BadInput where it cannot."""
+    path = Path(path)
+    # One key only: the format does not keep the order of several.
+    metadata = {"sepconv_lab": json.dumps(about or {}, sort_keys=True)}
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, aside, metadata)
+        aside.replace(path)
+    except (OSError, SafetensorError) as error:
+        aside.unlink(missing_ok=True)
+        raise BadInput(f"{path} cannot be written: {_first_line(error)}") from error
+
+
+def import_weights(
+    path: str | Path, config: RunConfig, *, new_head: int | None = None
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The file's tensors under our names and in our layout for the configuration's network, and notes on what was done.
+
+    new_head: draw the classifier (`head.`) anew for so many classes, from the configuration's seed; whatever head the file has
+    is left out. Raises BadInput for files that cannot be read or do not fit.
+    """
+    path = _existing(path)
+    classes = config.data.num_classes if new_head is None else new_head
+    if classes < 2:
+        raise BadInput(f"{classes} classes: at least 2 are needed")
+    network = build_model(config, classes, device="meta" if new_head is None else "cpu")
+    tensors, problems, notes = _fit(path, network, new_head is not None)
+    if problems:
+        title = f"{path} does not fit {_words(config)} with {classes} classes"
+        raise BadInput(_message(title, problems) + _hints(path, config, classes, problems, new_head is not None))
+    if new_head is not None:
+        tensors |= {name: t for name, t in network.state_dict().items() if name.startswith("head.")}
+        notes.append(f"the head is drawn anew for {new_head} classes (seed={config.seed})")
+    counters = {n: torch.zeros((), dtype=torch.int64) for n in network.state_dict() if n.endswith(OPTIONAL)}
+    return counters | tensors, notes
+
+
+def _fit(path: Path, network: nn.Module, without_head: bool) -> tuple[dict[str, Tensor], list[str], list[str]]:
+    """(tensors by our names, problems, notes)"""
+    if _magic(path) == "hdf5":
+        return match_layers(keras_layers(network), read_hdf5(path), network.state_dict(), without_head)
+    tensors, notes = _read_named(path, network)
+    expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    if without_head:
+        expected = {name: shape for name, shape in expected.items() if not name.startswith("head.")}
+        tensors = {name: t for name, t in tensors.items() if not name.startswith("head.")}
+    return tensors, compare(expected, tensors), notes
+
+
+def compare(expected: Mapping[str, Shape], tensors: Mapping[str, Tensor]) -> list[str]:
+    """What is missing, extra or misshapen, a line each; counters of batches may be absent."""
+    problems = []
+    for name, shape in expected.items():
+        if name not in tensors:
+            if not name.endswith(OPTIONAL):
+                problems.append(f"missing: {name} {shape}")
+        elif tuple(tensors[name].shape) != shape:
+            problems.append(f"misshapen: {name} is {tuple(tensors[name].shape)}, expected {shape}")
+    return problems + [f"extra: {n} {tuple(t.shape)}" for n, t in tensors.items() if n not in expected]
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _existing(path: str | Path) -> Path:
+    if not Path(path).is_file():
+        raise BadInput(f"{path}: no such file")
+    return Path(path)
+
+
+def _magic(path: Path) -> str:
+    """The format by content: hdf5, safetensors, or else torch."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[:8] == b"\x89HDF\r\n\x1a\n":
+        return "hdf5"
+    return "safetensors" if start[8:9] == b"{" else "torch"
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadInput(f"{path} is no file of safetensors: {_first_line(error)}") from error
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever unpickling hostile or broken bytes may raise
+        raise BadInput(
+            f"{path} is no PyTorch file of tensors alone, and nothing else in it is executed: {_first_line(error)}"
+        ) from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(values, dict) and isinstance(values.get(key), dict):
+            values = values[key]
+    if not isinstance(values, dict) or not values or not all(isinstance(v, Tensor) for v in values.values()):
+        raise BadInput(f"{path} holds no state dict: names of tensors are expected")
+    return {str(name): tensor for name, tensor in values.items()}
+
+
+def _read_named(path: Path, network: nn.Module) -> tuple[dict[str, Tensor], list[str]]:
+    """Tensors by our names, from a file with ours or a port's. Names that neither has stay as they are."""
+    tensors = _read_safetensors(path) if _magic(path) == "safetensors" else _read_torch(path)
+    notes = []
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): t for name, t in tensors.items()}
+    theirs = {port: ours for ours, port in torch_names(network).items()}
+    if len(tensors.keys() & theirs.keys()) > len(tensors.keys() & network.state_dict().keys()):
+        for alias, name in ALIASES.items():
+            tensors = {name + n.removeprefix(alias) if n.startswith(alias) else n: t for n, t in tensors.items()}
+        dropped = [name for name in tensors if name.startswith(DROPPED)]
+        if dropped:
+            notes.append(f"dropped {len(dropped)} tensors of the auxiliary tower ({', '.join(DROPPED)}*)")
+        tensors = {theirs.get(name, name): t for name, t in tensors.items() if name not in dropped}
+        expected = network.state_dict()
+        # Early files of Cadene's keep pointwise kernels as matrices.
+        tensors = {
+            n: t[..., None, None] if "pointwise" in n and t.ndim == 2 and n in expected else t
+            for n, t in tensors.items()
+        }
+    return tensors, notes
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def _message(title: str, problems: list[str]) -> str:
+    return "\n".join([f"{title}: {len(problems)} differences", *(f"  {line}" for line in problems)])
+
+
+def _hints(path: Path, config: RunConfig, classes: int, problems: list[str], without_head: bool) -> str:
+    if all(" head." in line for line in problems):
+        return f"\nTo draw a new head for {classes} classes: --new-head {classes}"
+    if isinstance(config.model, InceptionV3Config):
+        for form in InceptionV3Form:
+            model = dataclasses.replace(config.model, form=form)
+            network = build_model(dataclasses.replace(config, model=model), classes, device="meta")
+            if not _fit(path, network, without_head)[1]:
+                return f"\nIt fits model.form={form.name}"
+    return ""
+
+
+def _words(config: RunConfig) -> str:
+    form = f" model.form={config.model.form.name}" if isinstance(config.model, InceptionV3Config) else ""
+    return f"model={config.model.name}{form}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Import a file of published weights. Returns the exit code: 0 done, 2 bad input."""
+    parser = argparse.ArgumentParser(prog="python -m sepconv_lab.weights", description=__doc__.split("\n\n")[2])
+    parser.add_argument("file", type=Path, help="HDF5, PyTorch or safetensors file")
+    parser.add_argument(
+        "overrides", nargs="*", help="of the network, e.g. model.form=keras; data=imagenet unless given"
+    )
+    parser.add_argument("--model", required=True, help="xception or inception_v3")
+    parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
+    parser.add_argument("--new-head", type=int, metavar="N", help="draw the classifier anew, for N classes")
+    options = parser.parse_intermixed_args(arguments)
+    data = [] if any(o.startswith("data=") for o in options.overrides) else ["data=imagenet"]
+    overrides = [f"model={options.model}", *data, *options.overrides]
+    try:
+        config = compose(overrides)
+        state, notes = import_weights(options.file, config, new_head=options.new_head)
+        about = {"overrides": overrides, "source": digest(options.file), "notes": notes}
+        save_weights(state, options.out, about)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 2
+    values = sum(t.numel() for name, t in state.items() if not name.endswith(OPTIONAL))
+    for note in notes:
+        print(note)
+    print(f"{options.out}: {_words(config)}, {len(state)} tensors, {values:,} values")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
