@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from .faults import crash_point
 from .tracking import sync_folder
 
 
@@ -15,13 +16,21 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     """Write aside, sync, keep the last as the one before, rename."""
     folder.mkdir(exist_ok=True)
     aside = folder / "last.pt.part"
-    with open(aside, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(aside, "wb") as file:
+            torch.save(state, file)
+            crash_point("checkpoint.within")  # its end is not flushed yet
+            file.flush()
+            os.fsync(file.fileno())
+    except Exception:  # on a full disk the room is needed
+        aside.unlink(missing_ok=True)
+        raise
+    crash_point("checkpoint.written")
     if (folder / "last.pt").exists():
         os.replace(folder / "last.pt", folder / "previous.pt")
+        crash_point("checkpoint.between")
     os.replace(aside, folder / "last.pt")
+    crash_point("checkpoint.renamed")
     sync_folder(folder)
 
 

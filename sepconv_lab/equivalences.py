@@ -1,4 +1,4 @@
-"""Modules that compute the same: conversions that carry weights along the paper's Figures 2-4, and what a layer is as one convolution.
+"""Modules that compute the same: conversions along the paper's Figures 2-4, and what a layer is as one convolution.
 
 A conversion takes a block's config and module and gives those of the equivalent block; outputs, gradients and BatchNorm
 state agree in training and evaluation mode. docs/lineage.md states each with the test that holds it.
@@ -7,6 +7,7 @@ state agree in training and evaluation mode. docs/lineage.md states each with th
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -93,7 +94,7 @@ def rebracket(layers: Sequence[SeparableConv2d], act: Activation) -> nn.Sequenti
         _nothing_between(layer)
     stack = nn.Sequential()
     stack.add_module("first", layers[0].get_submodule("depthwise"))
-    for i, (layer, following) in enumerate(zip(layers, layers[1:], strict=False), 1):
+    for i, (layer, following) in enumerate(itertools.pairwise(layers), 1):
         depthwise, pointwise = _convolution(following, "depthwise"), _convolution(layer, "pointwise")
         made = SeparableConv2d(
             pointwise.in_channels,

@@ -37,7 +37,7 @@ def read_hdf5(path: Path) -> list[Group]:
         raise BadInput("reading Keras's HDF5 files needs h5py: pip install 'sepconv_lab[keras]'") from error
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             names = _names(root, "layer_names")
             if not names:
                 raise BadInput(

@@ -56,6 +56,7 @@ def ended(record: Record, config: RunConfig) -> dict[str, Any] | None:
 
 def _carry_out(config: RunConfig, record: Record, weights_digest: str | None, name: str) -> dict[str, Any]:
     from . import checkpoint, data, environment, models
+    from .models import matching
     from .models.complexity import complexity
     from .train import Diverged, Interrupted, Training, fit, total_steps
     from .wandb_mirror import WandbMirror
@@ -117,7 +118,7 @@ def _carry_out(config: RunConfig, record: Record, weights_digest: str | None, na
         "receptive_field": counts.field,
         "activation_bytes": counts.activation_bytes,
         **placements(config.block),
-        "match": _match(config, counts),
+        "match": matching.record(config, classes),
         "num_classes": classes,
         "images": {"train": images, "val": len(loaded.val), "test": len(loaded.test)},
         "data_digest": loaded.digest,
@@ -164,13 +165,6 @@ def _carry_out(config: RunConfig, record: Record, weights_digest: str | None, na
         record.finish(summary)
     say(f"{record.path}: {summary['status']}{_result(summary)}")
     return summary
-
-
-def _match(config: RunConfig, counts: Any) -> dict[str, Any] | None:
-    wanted = plain(getattr(config.model, "match", "none"))
-    if wanted in (None, "none"):
-        return None
-    return {"count": wanted, "to": config.model.match_to, "width": config.model.width, "got": getattr(counts, wanted)}  # type: ignore[attr-defined]
 
 
 def _next_attempt(record: Record) -> int:

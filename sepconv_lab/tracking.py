@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from .config import BadInput
+from .faults import crash_point
 
 SCHEMA = 1
 """Of the files of a record; readers refuse what they do not know."""
@@ -34,11 +35,19 @@ class Busy(RuntimeError):
 def write_atomically(path: Path, data: bytes) -> None:
     """Aside, synced, renamed: at every moment the path holds the old content or the new, whole."""
     aside = path.with_name(path.name + ".part")
-    with open(aside, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    try:
+        with open(aside, "wb") as file:
+            crash_point(f"{path.name}.opened")
+            file.write(data)
+            crash_point(f"{path.name}.within")  # nothing of it is flushed yet
+            file.flush()
+            os.fsync(file.fileno())
+        crash_point(f"{path.name}.written")
+        os.replace(aside, path)
+    except OSError:  # on a full disk the room is needed
+        aside.unlink(missing_ok=True)
+        raise
+    crash_point(f"{path.name}.renamed")
     sync_folder(path.parent)
 
 
@@ -99,8 +108,12 @@ class Record:
         # Outside the record, which may be archived or copied while the lock stays where it is.
         return self.runs_dir / ".locks" / self.run_id
 
+    @property
+    def _lock_key(self) -> str:
+        return str(self._lock_path.resolve())  # one record has one key, however its runs_dir is spelled
+
     def is_locked(self) -> bool:
-        if str(self._lock_path.absolute()) in _held:
+        if self._lock_key in _held:
             return True
         try:
             with open(self._lock_path, "r+b") as file:
@@ -114,7 +127,7 @@ class Record:
     @contextlib.contextmanager
     def owned(self) -> Iterator[None]:
         """Own the record while inside; the kernel frees the lock when the owner dies. Raises Busy, or BadInput."""
-        key = str(self._lock_path.absolute())
+        key = self._lock_key
         if key in _held:  # lockf does not keep a process from locking twice
             raise Busy(self.run_id)
         try:
@@ -123,10 +136,14 @@ class Record:
         except OSError as error:
             raise BadInput(f"runs_dir={self.runs_dir} is not writable: {error.strerror}") from error
         with file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise Busy(self.run_id) from error
+            for patience in range(10, -1, -1):
+                try:
+                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError as error:
+                    if not patience:
+                        raise Busy(self.run_id) from error
+                    time.sleep(0.02)  # somebody who only asks `is_locked` holds it for a moment
             _held.add(key)
             try:
                 yield
@@ -160,6 +177,9 @@ class Record:
             os.truncate(path, size)
 
     def metrics_size(self) -> int:
+        """Bytes of events so far, all of them on the disk."""
+        if self._metrics is not None:
+            os.fsync(self._metrics.fileno())  # a checkpoint must never know of events that a power cut takes away
         path = self.path / "metrics.jsonl"
         return path.stat().st_size if path.exists() else 0
 
@@ -181,6 +201,7 @@ class Record:
         """Write the summary, the last act of every run."""
         with contextlib.suppress(OSError):
             self.close()
+        crash_point("summary.before")
         (self.path / ".reserve").unlink(missing_ok=True)
         text = json.dumps({"schema": SCHEMA, "ended": time.time(), **summary}, indent=1, default=str)
         write_atomically(self.path / "summary.json", text.encode())

@@ -23,6 +23,7 @@ from . import checkpoint
 from .config import Precision, RunConfig
 from .data import ImageData
 from .data.batches import eval_batches, steps_per_epoch, train_batches
+from .faults import crash_point
 from .optim import clip, learning_rate, make_optimizer, set_learning_rate
 from .progress import Progress
 from .tracking import Record
@@ -243,6 +244,7 @@ def fit(
     def save() -> None:
         nonlocal saved
         training.seconds = time.perf_counter() - began
+        crash_point("checkpoint.before")  # its events are logged
         position = {"run_id": record.run_id, "metrics_bytes": record.metrics_size()}
         checkpoint.save(folder, training.state() | position)
         saved = time.perf_counter()
@@ -273,14 +275,17 @@ def fit(
                     progress.show(event["train/loss"], event["train/top1"])
                 if at_end:
                     training.results |= measured("val")[0]
-                if at_end or should_stop() or time.perf_counter() - saved > settings.checkpoint_every:
+                stop = should_stop()  # once: a signal between two looks would end the run without its checkpoint
+                if at_end or stop or time.perf_counter() - saved > settings.checkpoint_every:
                     save()
-                if should_stop():
+                if stop:
                     raise Interrupted
                 if training.step == training.total:
                     break
         metrics, predictions = measured("test")
+        crash_point("test.logged")
         np.savez(record.path / "predictions.npz", allow_pickle=False, **predictions)  # type: ignore[arg-type]
+        crash_point("predictions.written")
         checkpoint.drop_previous(folder)
         return training.results | metrics, progress.images_per_second
     finally:

@@ -12,7 +12,17 @@ from ..config import DataConfig, FolderConfig, GlyphsConfig, HubConfig
 from .batches import eval_batches, steps_per_epoch, train_batches
 from .splits import ImageData, Split
 
-__all__ = ["ImageData", "Source", "Split", "eval_batches", "fingerprint", "load", "sizes", "steps_per_epoch", "train_batches"]
+__all__ = [
+    "ImageData",
+    "Source",
+    "Split",
+    "eval_batches",
+    "fingerprint",
+    "load",
+    "sizes",
+    "steps_per_epoch",
+    "train_batches",
+]
 
 
 class Source(Protocol):
@@ -56,4 +66,5 @@ def _source(config: DataConfig) -> Source:
         from ..registry import builder
 
         source = builder(config)
-    return source(config)
+    made: Source = source(config)
+    return made

@@ -20,7 +20,9 @@ from .splits import Split, spread
 def steps_per_epoch(examples: int, batch_size: int) -> int:
     """Whole batches in an epoch; the rest is dropped. Raises BadInput when there is none."""
     if examples < batch_size:
-        raise BadInput(f"a batch of {batch_size} is larger than the training split of {examples} images; lower train.batch_size")
+        raise BadInput(
+            f"a batch of {batch_size} is larger than the training split of {examples} images; lower train.batch_size"
+        )
     return examples // batch_size
 
 
@@ -44,7 +46,7 @@ def train_batches(
     steps = steps_per_epoch(len(split), batch_size)
     order = streams.permutation(len(split), seed, "order", epoch)
     batches = torch.from_numpy(order[: steps * batch_size]).view(steps, batch_size)[start:].unbind()
-    for examples, images in zip(batches, split.read(batches, workers)):
+    for examples, images in zip(batches, split.read(batches, workers), strict=True):
         uniforms = torch.from_numpy(streams.uniforms(examples.numpy(), COLUMNS, seed, "augment", epoch)).float()
         yield augment(_on(images, device), _on(uniforms, device), config), _on(split.labels[examples], device)
 
@@ -59,8 +61,8 @@ def eval_batches(
     examples = torch.arange(len(split))
     if 0 < limit < len(split):
         examples = torch.from_numpy(spread(split.labels.numpy(), limit))
-    batches = examples.split(batch_size)
-    for batch, images in zip(batches, split.read(batches, workers)):
+    batches = [examples[first : first + batch_size] for first in range(0, len(examples), batch_size)]
+    for batch, images in zip(batches, split.read(batches, workers), strict=True):
         yield normalise(centre(_on(images, device), split.image_size)), _on(split.labels[batch], device)
 
 

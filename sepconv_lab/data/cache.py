@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import os
 import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+
+from ..faults import crash_point
 
 Images = npt.NDArray[np.uint8]
 IN_MEMORY = 2 << 30
@@ -65,20 +68,19 @@ class CachedImages:
         """The images, verified: in memory, or mapped copy-on-write when large."""
         if self._unsaved:
             return self._unsaved[0]
-        return _read(self.path, self.shape) if _digest_of(self.path, self.shape) and _intact(self.path, self.shape) else self._make()[0]
+        return _read(self.path, self.shape) if _intact(self.path, self.shape) else self._make()[0]
 
     def _make(self) -> tuple[Images, str]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _lock(self.path.with_suffix(".lock")):
-                found = _digest_of(self.path, self.shape)  # another process may have made it meanwhile
-                if not (found and _intact(self.path, self.shape)):
-                    found = _write(self.path, self.shape, self._build())
-                return _read(self.path, self.shape), found
+            with locked(self.path.with_suffix(".lock")):
+                if not _intact(self.path, self.shape):  # else another process has made it meanwhile
+                    _write(self.path, self.shape, self._build())
+                return _read(self.path, self.shape), _digest_of(self.path, self.shape)
         except OSError as error:
             print(f"the cache {cache_dir()} cannot be written ({error}); going on without it", file=sys.stderr)
         array = np.concatenate(list(self._build()))
-        self._unsaved = array, hashlib.sha256(array).hexdigest()
+        self._unsaved = array, hashlib.sha256(array.data).hexdigest()
         return self._unsaved
 
 
@@ -95,7 +97,9 @@ def written_aside(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        crash_point("cache.written")
         os.replace(aside, path)
+        crash_point("cache.renamed")
         _sync_folder(path.parent)
     finally:
         aside.unlink(missing_ok=True)
@@ -109,24 +113,23 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write(path: Path, shape: tuple[int, ...], chunks: Iterator[Images]) -> str:
+def _write(path: Path, shape: tuple[int, ...], chunks: Iterator[Images]) -> None:
     digest, rows = hashlib.sha256(), 0
     with written_aside(path) as file:
         file.write(_header(shape))
         for chunk in chunks:
-            chunk = np.ascontiguousarray(chunk)
-            assert chunk.dtype == np.uint8 and chunk.shape[1:] == shape[1:]
-            file.write(chunk)  # type: ignore[arg-type]
-            digest.update(chunk)
+            assert chunk.dtype == np.uint8, chunk.dtype
+            assert chunk.shape[1:] == shape[1:], chunk.shape
+            pixels = np.ascontiguousarray(chunk).data
+            file.write(pixels)
+            digest.update(pixels)
             rows += len(chunk)
+            crash_point("cache.chunk")
         assert rows == shape[0], f"{rows} images instead of {shape[0]}"
         file.write(digest.hexdigest().encode())
-    return digest.hexdigest()
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
-    import io
-
     out = io.BytesIO()
     np.lib.format.write_array_header_1_0(out, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return out.getvalue()
@@ -137,7 +140,10 @@ def _digest_of(path: Path, shape: tuple[int, ...]) -> str:
     header = _header(shape)
     try:
         with path.open("rb") as file:
-            if file.read(len(header)) != header or os.fstat(file.fileno()).st_size != len(header) + int(np.prod(shape)) + _TRAILER:
+            if (
+                file.read(len(header)) != header
+                or os.fstat(file.fileno()).st_size != len(header) + int(np.prod(shape)) + _TRAILER
+            ):
                 return ""
             file.seek(-_TRAILER, os.SEEK_END)
             return file.read().decode("ascii", "replace")
@@ -151,25 +157,26 @@ def _read(path: Path, shape: tuple[int, ...]) -> Images:
 
 
 def _intact(path: Path, shape: tuple[int, ...]) -> bool:
-    """Whether the pixels have the digest at the file's end. Looked at once a process and file."""
+    """Whether the file is there and its pixels have the digest at its end. Pixels are looked at once a process and file."""
+    expected = _digest_of(path, shape)
+    if not expected:
+        return False
     stat = path.stat()
     identity = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
     if identity not in _verified:
         pixels = np.memmap(path, np.uint8, "r", len(_header(shape)), shape)
-        if hashlib.sha256(pixels).hexdigest() != _digest_of(path, shape):
+        if hashlib.sha256(pixels.data).hexdigest() != expected:
             return False
         _verified.add(identity)
     return True
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """One process at a time; the system frees a dead owner's lock. Without locks on this file system: several build, the last wins."""
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time; the system frees a dead owner's lock. A file system without locks: several build, the last wins."""
     import fcntl
 
     with path.open("a") as file:
-        try:
+        with suppress(OSError):
             fcntl.lockf(file, fcntl.LOCK_EX)
-        except OSError:
-            pass
         yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import numpy as np
@@ -45,7 +46,7 @@ def decode_all(images: Iterable[Sequence[bytes | None]], side: int, where: Calla
 
     def one(numbered: tuple[int, Sequence[bytes | None]]) -> Images:
         first, chunk = numbered
-        return np.stack([decode(data, side, lambda row=first + i: where(row)) for i, data in enumerate(chunk)])
+        return np.stack([decode(data, side, partial(where, first + i)) for i, data in enumerate(chunk)])
 
     with ThreadPoolExecutor(min(8, cores())) as pool:
         waiting, first = [], 0
@@ -59,7 +60,7 @@ def decode_all(images: Iterable[Sequence[bytes | None]], side: int, where: Calla
 
 
 def _opened(file: BinaryIO, where: Callable[[], str], use: Callable[[PillowImage], T]) -> T:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(file, formats=FORMATS) as image:
@@ -69,7 +70,7 @@ def _opened(file: BinaryIO, where: Callable[[], str], use: Callable[[PillowImage
             return use(image)
     except BadInput:
         raise
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise BadInput(f"{where()}: not an image; known: {', '.join(FORMATS)}") from error
     except Exception as error:  # Pillow's readers raise many kinds on damaged files
         raise BadInput(f"{where()}: cannot be decoded: {error}") from error

@@ -76,7 +76,11 @@ class Folder(Photos):
 
     @property
     def root(self) -> Path:
-        return existing_folder(self.config.path, "data=folder")
+        if not self.config.path:
+            raise BadInput(
+                "data=folder needs data.path=DIR, a folder with train/<class>/*.png and test/<class>/*.png, or <class>/*.png"
+            )
+        return existing_folder(self.config.path)
 
     def read_class_names(self) -> list[str]:
         root = self.root
@@ -100,7 +104,9 @@ class Folder(Photos):
             raise BadInput(f"{root}: has train/ but no test/; found: {', '.join(top)}")
         unknown = [name for name in _folders(root / "test") if name not in names]
         if unknown:
-            raise BadInput(f"{root / 'test' / unknown[0]}: no such class in {root / 'train'}, which has {', '.join(names[:10])}")
+            raise BadInput(
+                f"{root / 'test' / unknown[0]}: no such class in {root / 'train'}, which has {', '.join(names[:10])}"
+            )
         return {"train": _images(root / "train", names), "test": _images(root / "test", names, required=False)}
 
 
@@ -112,7 +118,11 @@ def _images(path: Path, names: Sequence[str], required: bool = True) -> ImageFil
     files, labels = [], []
     for label, name in enumerate(names):
         here = sorted(os.scandir(path / name), key=lambda entry: entry.name) if (path / name).is_dir() else []
-        found = [Path(e.path) for e in here if e.name.lower().endswith(SUFFIXES) and not e.name.startswith(".") and e.is_file()]
+        found = [
+            Path(e.path)
+            for e in here
+            if e.name.lower().endswith(SUFFIXES) and not e.name.startswith(".") and e.is_file()
+        ]
         if not found and required:
             raise BadInput(f"{path / name}: no images; looked for {', '.join(SUFFIXES)}")
         files += found

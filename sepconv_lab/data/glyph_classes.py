@@ -67,11 +67,13 @@ def choose(characters: Sequence[int], distance: npt.NDArray[np.float32]) -> list
     passes = []
     for threshold in THRESHOLDS:
         new = []
-        for i in np.flatnonzero(inked & ~taken):
+        for i in np.flatnonzero(inked & ~taken).tolist():
             if not (distance[i][taken] < threshold).any():
                 taken[i] = True
                 new.append(characters[i])
-        passes.append((threshold, [new[k] for k in streams.permutation(len(new), "glyph classes", str(threshold))]))
+        passes.append(
+            (threshold, [new[k] for k in streams.permutation(len(new), "glyph classes", str(threshold)).tolist()])
+        )
     return passes
 
 
@@ -79,7 +81,9 @@ def main() -> None:
     """Print the list."""
     characters = shared_characters()
     left = COUNT
-    print("# Classes of data=glyphs, made by `python -m sepconv_lab.data.glyph_classes`. The order is part of the data: do not edit.")
+    print(
+        "# Classes of data=glyphs, by `python -m sepconv_lab.data.glyph_classes`. The order is part of the data: do not edit."
+    )
     for threshold, chosen in choose(characters, distances(characters)):
         chosen, left = chosen[:left], left - len(chosen[:left])
         if chosen:

@@ -41,7 +41,9 @@ def font_file(face: str) -> Path:
     """The face's font file. Raises BadInput when matplotlib or the file is missing."""
     spec = importlib.util.find_spec("matplotlib")
     if spec is None or not spec.submodule_search_locations:
-        raise BadInput("data=glyphs draws with the fonts inside matplotlib, which is not installed: pip install matplotlib")
+        raise BadInput(
+            "data=glyphs draws with the fonts inside matplotlib, which is not installed: pip install matplotlib"
+        )
     path = Path(next(iter(spec.submodule_search_locations))) / "mpl-data" / "fonts" / "ttf" / f"{face}.ttf"
     if not path.is_file():
         raise BadInput(f"data=glyphs: matplotlib's font {path} is missing; reinstall matplotlib from a wheel")

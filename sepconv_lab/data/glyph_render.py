@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..config import Fill, GlyphsConfig
 from . import streams
 from .digests import cores
-from .glyph_faces import MARGIN, masks
+from .glyph_faces import masks
 
 RENDERER = 1
 """Raised by hand when the same configuration comes to give other pictures. Part of the data's digest."""
@@ -34,7 +34,9 @@ NOISE = 16.0
 Array = npt.NDArray[np.float32]
 
 
-def render(config: GlyphsConfig, split: str, faces: Sequence[str], characters: Sequence[int], count: int) -> Iterator[npt.NDArray[np.uint8]]:
+def render(
+    config: GlyphsConfig, split: str, faces: Sequence[str], characters: Sequence[int], count: int
+) -> Iterator[npt.NDArray[np.uint8]]:
     """For each character in turn, its `count` pictures (count, 3, S, S); picture i shows the character in face i modulo the faces.
 
     The face of the first picture moves on by one from class to class, so that every class count uses all faces alike.
@@ -80,7 +82,10 @@ def _place(shapes: npt.NDArray[np.uint8], side: int, u: npt.NDArray[np.float64])
     step = np.rint(np.stack([np.cos(angle), np.sin(angle)], 1) / share[:, None] * 65536) / 65536
     cos, sin = step.astype(np.float32)[:, :, None, None].swapaxes(0, 1)
     centred = (np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2))[None]
-    dx, dy = (centred - shift[:, :1].astype(np.float32))[:, None, :], (centred - shift[:, 1:].astype(np.float32))[:, :, None]
+    dx, dy = (
+        (centred - shift[:, :1].astype(np.float32))[:, None, :],
+        (centred - shift[:, 1:].astype(np.float32))[:, :, None],
+    )
     middle, last = np.float32((padded - 1) / 2), np.float32(padded - 1 - 1e-3)
     x, y = np.clip(cos * dx + sin * dy + middle, 0, last), np.clip(cos * dy - sin * dx + middle, 0, last)
     left, top = x.astype(np.int32), y.astype(np.int32)
@@ -91,7 +96,8 @@ def _place(shapes: npt.NDArray[np.uint8], side: int, u: npt.NDArray[np.float64])
     upper = flat[corner] * (1 - x) + flat[corner + 1] * x
     corner += padded
     lower = flat[corner] * (1 - x) + flat[corner + 1] * x
-    return upper * (1 - y) + lower * y
+    placed: Array = upper * (1 - y) + lower * y
+    return placed
 
 
 def _fills(fill: Fill, side: int, u: npt.NDArray[np.float64]) -> tuple[Array, Array]:
@@ -134,4 +140,5 @@ def _noise(shape: tuple[int, ...], deviation: npt.NDArray[np.float64], *key: int
     low = np.uint64(0x00FF00FF00FF00FF)
     sums = ((bits & low) + (bits >> np.uint64(8) & low)).view("<u2").reshape(shape[0], -1)[:, :pixels]
     scale = (deviation / np.sqrt((256**2 - 1) / 6)).astype(np.float32)[:, None]
-    return ((sums.astype(np.float32) - 255) * scale).reshape(shape)
+    noise: Array = (sums.astype(np.float32) - 255) * scale
+    return noise.reshape(shape)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,14 @@ class Glyphs:
     def fingerprint(self) -> str:
         """sha256 over renderer, fonts and their libraries, characters, and every setting that changes pictures or splits."""
         config = self.config
-        settings = (config.seed, config.image_size, config.fill.name, config.fold.name, faces_of(config.fold), self.counts)
+        settings = (
+            config.seed,
+            config.image_size,
+            config.fill.name,
+            config.fold.name,
+            faces_of(config.fold),
+            self.counts,
+        )
         return hashlib.sha256(repr((RENDERER, fonts_digest(), self.characters, settings)).encode()).hexdigest()
 
     def sizes(self) -> tuple[int, int, int, int]:
@@ -53,7 +61,7 @@ class Glyphs:
         splits: dict[str, Split] = {}
         for split, count in self.counts.items():
             labels = np.repeat(np.arange(len(self.characters)), count)
-            stored = CachedImages(digest, split, len(labels), config.image_size, lambda split=split: self._draw(split))
+            stored = CachedImages(digest, split, len(labels), config.image_size, partial(self._draw, split))
             splits[split] = MemorySplit(stored, None, labels, config.image_size)
         return image_data(splits, [chr(c) for c in self.characters], digest)
 

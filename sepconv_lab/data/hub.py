@@ -28,8 +28,12 @@ class Hub(Photos):
     @functools.cached_property
     def root(self) -> Path:
         config = self.config
-        if config.path or not config.repo:
-            return existing_folder(config.path, f"data={config.name}" if config.repo else f"data={config.name} (without data.repo)")
+        if config.path:
+            return existing_folder(config.path)
+        if not config.repo:
+            raise BadInput(
+                f"data={config.name} needs data.path=DIR, a folder with parquet files, or data.repo=OWNER/NAME on the hub"
+            )
         return _fetch(config.repo, config.revision, (config.train_split, config.test_split))
 
     def revision(self) -> str | None:
@@ -41,14 +45,18 @@ class Hub(Photos):
         if not found:
             raise BadInput(f"{self.root}: no parquet files in it or below")
         pools: dict[str, Pool] = {}
-        for name, key, split in (("train", "train_split", config.train_split), ("test", "test_split", config.test_split)):
+        for name, key, split in (
+            ("train", "train_split", config.train_split),
+            ("test", "test_split", config.test_split),
+        ):
             if split not in found:
                 allowed = f"found: {', '.join(found)}.{nearest(split, found)}"
                 raise BadInput(f"{self.root}: no split {split!r} (data.{key}); {allowed}")
             folders = sorted({str(path.parent.relative_to(self.root)) for path in found[split]})
             if len(folders) > 1:
+                several = ", ".join(folders)
                 raise BadInput(
-                    f"{self.root}: several configurations have a split {split!r}: {', '.join(folders)}; point data.path at one of them"
+                    f"{self.root}: several configurations have a split {split!r}: {several}; set data.path to one"
                 )
             pools[name] = ParquetPool(found[split], config.image_column, config.label_column)
         return pools
@@ -88,7 +96,9 @@ def _fetch(repo: str, revision: str | None, splits: Sequence[str]) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise BadInput(f"data.repo={repo} needs huggingface_hub (pip install huggingface_hub); {offline}") from error
-    wanted = [pattern for split in splits for pattern in (f"*{split}-*.parquet", f"*{split}.parquet", f"*{split}/*.parquet")]
+    wanted = [
+        pattern for split in splits for pattern in (f"*{split}-*.parquet", f"*{split}.parquet", f"*{split}/*.parquet")
+    ]
     try:
         return Path(snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=wanted))
     except Exception as error:  # its errors come from several libraries

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import io
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..config import BadInput
-from .cache import cache_dir, written_aside
+from .cache import cache_dir, locked, written_aside
 from .decode import check
 from .photos import CHUNK, Pool, nearest
 from .progress import progress
@@ -52,7 +51,9 @@ class ParquetPool(Pool):
             names = file.schema_arrow.names
             for key, column in (("image_column", self._image_column), ("label_column", self._label_column)):
                 if column not in names:
-                    raise BadInput(f"{path}: no column {column!r} (data.{key}); found: {', '.join(names)}.{nearest(column, names)}")
+                    raise BadInput(
+                        f"{path}: no column {column!r} (data.{key}); found: {', '.join(names)}.{nearest(column, names)}"
+                    )
             _check_types(file.schema_arrow, path, self._image_column, self._label_column)
             counts.append(file.metadata.num_rows)
         if not sum(counts):
@@ -62,7 +63,7 @@ class ParquetPool(Pool):
     @functools.cached_property
     def labels(self) -> npt.NDArray[np.int64]:  # type: ignore[override]
         starts, parts = self._starts, []
-        for path, start in zip(self.files, starts):
+        for path, start in zip(self.files, starts[:-1], strict=True):
             with _reading(path):
                 column = open_parquet(path).read([self._label_column])[self._label_column]
             if column.null_count:
@@ -84,15 +85,17 @@ class ParquetPool(Pool):
 
     def indexed(self, content: str) -> Blob:
         path = cache_dir() / "encoded" / f"{content}.bin"
-        if not path.exists():
-            total = sum(file.stat().st_size for file in self.files)
-            try:
-                self._extract(path, total)
-            except OSError as error:
-                raise BadInput(
-                    f"{path}: large images are copied here from their parquet files once, to be read in any order, which needs about "
-                    f"{total / 1e9:.1f} GB: {error.strerror or error}; name another folder in SEPCONV_LAB_CACHE"
-                ) from error
+        total = sum(file.stat().st_size for file in self.files)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(path.with_suffix(".lock")):
+                if not Blob.whole(path, len(self.labels)):
+                    self._extract(path, total)
+        except OSError as error:
+            raise BadInput(
+                f"{path}: {error.strerror or error}. Large images are copied here from their parquet files once, to be read "
+                f"in any order; that takes about {total / 1e9:.1f} GB. SEPCONV_LAB_CACHE=DIR names another place"
+            ) from error
         return Blob(path, self)
 
     def _extract(self, path: Path, total: int) -> None:
@@ -100,13 +103,16 @@ class ParquetPool(Pool):
         ends, row, end = np.zeros(len(self.labels), "<i8"), 0, 0
         with written_aside(path) as out, progress(f"Copying {self.files[0].parent.name}", total, "B") as bar:
             for chunk in self.chunks():
+                start = end
                 for data in chunk:
-                    check(io.BytesIO(data or b""), functools.partial(self.where, row))
-                    out.write(data or b"")
-                    end += len(data or b"")
+                    if data is None:
+                        raise BadInput(f"{self.where(row)}: no image bytes")
+                    check(io.BytesIO(data), functools.partial(self.where, row))
+                    out.write(data)
+                    end += len(data)
                     ends[row] = end
                     row += 1
-                bar.update(sum(len(data or b"") for data in chunk))
+                bar.update(end - start)
             out.write(ends.tobytes())
 
 
@@ -114,9 +120,20 @@ class Blob:
     """Encoded images in one file, by row: all images, then the end of each as int64."""
 
     def __init__(self, path: Path, pool: ParquetPool) -> None:
-        count = len(pool.labels)
         self._path, self._pool = path, pool
-        self._ends = np.memmap(path, "<i8", "r", path.stat().st_size - 8 * count, (count,))
+        self._ends = self._ends_in(path, len(pool.labels))
+
+    @staticmethod
+    def _ends_in(path: Path, count: int) -> npt.NDArray[np.int64]:
+        with path.open("rb") as file:
+            file.seek(path.stat().st_size - 8 * count)
+            return np.frombuffer(file.read(), "<i8")
+
+    @classmethod
+    def whole(cls, path: Path, count: int) -> bool:
+        """Whether the file is there, with `count` images."""
+        size = path.stat().st_size - 8 * count if path.exists() else -1
+        return size >= 0 and bool(cls._ends_in(path, count)[-1] == size)
 
     def read(self, row: int) -> bytes:
         """The image's bytes."""

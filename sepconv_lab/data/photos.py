@@ -78,15 +78,18 @@ class Photos(abc.ABC):
 
     def fingerprint(self) -> str:
         """sha256 over the content of the files that are used, whatever folder they are in."""
-        return hashlib.sha256(repr({name: self._digests(pool) for name, pool in self.pools.items()}).encode()).hexdigest()
+        return hashlib.sha256(
+            repr({name: self._digests(pool) for name, pool in self.pools.items()}).encode()
+        ).hexdigest()
 
     def _digests(self, pool: Pool) -> list[str]:
         return file_digests(self.root, pool.files)
 
     def sizes(self) -> tuple[int, int, int, int]:
         """Examples for training, validation and test, and classes. Reads labels, no images."""
-        rows = self.rows()
-        return len(rows["train"][1]), len(rows["val"][1]), len(rows["test"][1]), len(self.class_names)
+        classes = len(self.class_names)  # first: it checks the labels
+        train, val, test = (len(rows) for _, rows in self.rows().values())
+        return train, val, test, classes
 
     @functools.cached_property
     def class_names(self) -> list[str]:
@@ -99,7 +102,9 @@ class Photos(abc.ABC):
             if len(wrong):
                 row = int(wrong[0])
                 others = f" ({len(wrong):,} such rows)" if len(wrong) > 1 else ""
-                raise BadInput(f"{pool.where(row)}: label {pool.labels[row]} is out of range: {self._range(count, given)}{others}")
+                raise BadInput(
+                    f"{pool.where(row)}: label {pool.labels[row]} is out of range: {self._range(count, given)}{others}"
+                )
         if count < 2:
             raise BadInput(f"{self.root}: {count} class; at least 2 are needed")
         return (given + [str(i) for i in range(len(given), count)])[:count]
@@ -109,25 +114,25 @@ class Photos(abc.ABC):
             return f"data.num_classes={count} allows 0 to {count - 1}; data.num_classes=0 takes as many classes as the data has"
         return f"the data names {len(given)} classes, 0 to {count - 1}" if given else f"0 to {count - 1}"
 
-    def rows(self) -> dict[str, tuple[Pool, Rows]]:
-        """Which rows of which pool each split has."""
+    def rows(self) -> dict[str, tuple[str, Rows]]:
+        """Of each split, train, val and test: its pool, and which rows of it."""
         config, pools = self.config, self.pools
         if "all" in pools:
             assert isinstance(config, FolderConfig)
-            source = pools["all"]
-            rest, test = cut(source.labels, config.test_fraction, config.seed, "test")
-            tested = source, test
+            source = tested = "all"
+            rest, test = cut(pools["all"].labels, config.test_fraction, config.seed, "test")
         else:
-            source, tested = pools["train"], (pools["test"], np.arange(len(pools["test"].labels)))
-            rest = np.arange(len(source.labels))
-        kept, val = cut(source.labels[rest], config.val_fraction, config.seed, "val")
+            source, tested = "train", "test"
+            rest, test = np.arange(len(pools["train"].labels)), np.arange(len(pools["test"].labels))
+        labels = pools[source].labels
+        kept, val = cut(labels[rest], config.val_fraction, config.seed, "val")
         train, val = rest[kept], rest[val]
         if config.images_per_class:
-            train = train[first_of_each_class(source.labels[train], config.images_per_class, config.seed)]
-        for name, rows in (("training", train), ("validation", val), ("test", tested[1])):
+            train = train[first_of_each_class(labels[train], config.images_per_class, config.seed)]
+        for name, rows in (("training", train), ("validation", val), ("test", test)):
             if not len(rows):
-                raise BadInput(f"{self.root}: too few images ({len(source.labels)}): none is left for the {name} split")
-        return {"train": (source, train), "val": (source, val), "test": tested}
+                raise BadInput(f"{self.root}: too few images ({len(labels)}): none is left for the {name} split")
+        return {"train": (source, train), "val": (source, val), "test": (tested, test)}
 
     def load(self) -> ImageData:
         """The data set; small images are decoded here unless the cache has them."""
@@ -136,15 +141,17 @@ class Photos(abc.ABC):
         if side < config.image_size:
             raise BadInput(f"data.resize={side} is smaller than data.image_size={config.image_size}")
         in_memory = config.image_size <= IN_MEMORY_SIDE
-        stored = {id(pool): self._decoded(name, pool, side) if in_memory else pool.indexed(key(self._digests(pool))) for name, pool in self.pools.items()}
+        stored: dict[str, CachedImages | Encoded] = {}
+        for name, pool in self.pools.items():
+            stored[name] = self._decoded(name, pool, side) if in_memory else pool.indexed(key(self._digests(pool)))
         splits: dict[str, Split] = {}
-        for name, (pool, rows) in self.rows().items():
-            source = stored[id(pool)]
+        for split, (name, rows) in self.rows().items():
+            source, labels = stored[name], self.pools[name].labels
             if isinstance(source, CachedImages):
-                part = None if len(rows) == len(pool.labels) else rows
-                splits[name] = MemorySplit(source, part, pool.labels[rows], config.image_size)
+                part = None if len(rows) == len(labels) else rows
+                splits[split] = MemorySplit(source, part, labels[rows], config.image_size)
             else:
-                splits[name] = StreamSplit(source, rows, pool.labels[rows], side, config.image_size)
+                splits[split] = StreamSplit(source, rows, labels[rows], side, config.image_size)
         return image_data(splits, names, self.fingerprint(), self.revision())
 
     def _decoded(self, name: str, pool: Pool, side: int) -> CachedImages:
@@ -168,10 +175,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]}?" if close else ""
 
 
-def existing_folder(path: str | None, what: str) -> Path:
-    """The folder that `data.path` names. Raises BadInput when it is not set, not there or not a folder."""
-    if not path:
-        raise BadInput(f"{what} needs data.path=DIR")
+def existing_folder(path: str) -> Path:
+    """The folder that `data.path` names. Raises BadInput when it is not there or not a folder."""
     folder = Path(path).expanduser()
     if not folder.is_dir():
         reason = "is not a folder" if folder.exists() else "does not exist"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import abc
 import functools
 import hashlib
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,7 +39,7 @@ class Split(abc.ABC):
 
     @abc.abstractmethod
     def read(self, batches: Sequence[Tensor], workers: int = 0) -> Iterator[Tensor]:
-        """The images of each batch of example indices, (B, 3, R, R) uint8, R >= S; what a batch holds depends on its indices alone."""
+        """The images of each batch of example indices, (B, 3, R, R) uint8, R >= S. A batch depends on its indices alone."""
 
 
 class MemorySplit(Split):
@@ -64,7 +65,8 @@ class MemorySplit(Split):
 
     def content(self) -> str:
         """sha256 over images, rows and labels."""
-        parts = [bytes.fromhex(self.stored.sha256), self.labels.numpy()] + ([] if self.rows is None else [self.rows.numpy()])
+        rows = b"" if self.rows is None else self.rows.numpy().tobytes()
+        parts = (bytes.fromhex(self.stored.sha256), rows, self.labels.numpy().tobytes())
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
@@ -86,18 +88,32 @@ class StreamSplit(Split):
         """One image, or what is wrong with it: an exception would reach the parent wrapped in a worker's traceback."""
         row = int(self.rows[example])
         try:
-            return torch.from_numpy(np.ascontiguousarray(decode(self.encoded.read(row), self.side, lambda: self.encoded.where(row))))
+            image = decode(self.encoded.read(row), self.side, lambda: self.encoded.where(row))
+            return torch.from_numpy(np.ascontiguousarray(image))
         except (BadInput, OSError) as error:
             return str(error)
 
     def read(self, batches: Sequence[Tensor], workers: int = 0) -> Iterator[Tensor]:
         """As declared; raises BadInput for an image that cannot be decoded."""
         order = [batch.tolist() for batch in batches]
-        loader = torch.utils.data.DataLoader(self, batch_sampler=order, num_workers=workers, collate_fn=_stack)  # type: ignore[arg-type]
+        loader: Iterable[Tensor | str] = torch.utils.data.DataLoader(
+            self,  # type: ignore[arg-type]
+            batch_sampler=order,
+            num_workers=workers,
+            collate_fn=_stack,
+            worker_init_fn=_leave_signals_to_parent,
+            generator=torch.Generator(),  # else it draws from the global one, and dropout would depend on workers
+        )
         for images in loader:
             if isinstance(images, str):
                 raise BadInput(images)
             yield images
+
+
+def _leave_signals_to_parent(worker: int) -> None:
+    """Ctrl-C and SIGTERM reach workers too: they go on, so that the parent can end its step. They end with their parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _stack(images: list[Tensor | str]) -> Tensor | str:
@@ -126,7 +142,8 @@ def image_data(splits: dict[str, Split], class_names: list[str], digest: str, re
     """`splits`: train, val, test. Makes images that are not in the cache yet, to know their content."""
     contents = [f"{name} {split.content()}" for name, split in splits.items() if isinstance(split, MemorySplit)]
     content = hashlib.sha256("\n".join(contents).encode()).hexdigest() if contents else digest
-    return ImageData(**splits, num_classes=len(class_names), class_names=class_names, digest=digest, content=content, revision=revision)
+    return ImageData(**splits, num_classes=len(class_names), class_names=class_names, digest=digest, content=content,
+                     revision=revision)  # fmt: skip
 
 
 def cut(labels: npt.NDArray[np.int64], fraction: float, seed: int, name: str) -> tuple[Rows, Rows]:

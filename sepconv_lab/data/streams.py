@@ -18,9 +18,13 @@ _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 def words(positions: npt.NDArray[np.uint64], *key: int | str) -> npt.NDArray[np.uint64]:
     """The stream's 64-bit numbers at these positions, in an array of the same shape."""
-    start = np.uint64(int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "little"))
+    return splitmix(int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "little"), positions)
+
+
+def splitmix(seed: int, positions: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """SplitMix64's outputs number `positions`, from 0, after seeding."""
     with np.errstate(over="ignore"):
-        z = (positions + np.uint64(1)) * _STEP + start
+        z = (positions + np.uint64(1)) * _STEP + np.uint64(seed)
         z ^= z >> np.uint64(30)
         z *= _MIX_1
         z ^= z >> np.uint64(27)
@@ -35,7 +39,8 @@ def uniforms(rows: npt.ArrayLike, columns: int, *key: int | str) -> npt.NDArray[
     They have 24 bits, so that float32 holds them exactly and stays below 1 too.
     """
     first = np.asarray(rows, dtype=np.uint64)[:, None] * np.uint64(columns)
-    return (words(first + np.arange(columns, dtype=np.uint64), *key) >> np.uint64(40)) * 2.0**-24
+    positions: npt.NDArray[np.uint64] = np.add(first, np.arange(columns, dtype=np.uint64), dtype=np.uint64)
+    return (words(positions, *key) >> np.uint64(40)).astype(np.float64) * 2.0**-24
 
 
 def permutation(count: int, *key: int | str) -> npt.NDArray[np.int64]:

@@ -18,7 +18,7 @@ from .skeleton import Head, conventions_of
 
 @dataclass(frozen=True)
 class Unit:
-    """One convolution with its normalisation and ReLU: output channels, kernel (rows, columns), stride; strided ones are unpadded."""
+    """One convolution with its normalisation and ReLU: output channels, kernel (rows, columns), stride."""
 
     width: int
     kernel: tuple[int, int] = (1, 1)

@@ -119,16 +119,23 @@ def _start(at: Callable[[float], int]) -> float:
     return 1.0
 
 
-def record(config: RunConfig, num_classes: int | None = None) -> dict[str, Any]:
-    """What a run's record says of its match, e.g. {"what": "params", "target": 600000, "count": 599321, "error": -0.0011}.
+def record(config: RunConfig, num_classes: int | None = None) -> dict[str, Any] | None:
+    """What a run's record says of its match; None where nothing was matched.
 
-    Empty where nothing was matched. The width itself is in the configuration.
+    E.g. {"what": "params", "to": "block=conv", "width": 1.638, "target": 600000, "count": 600764, "error": 0.0013}.
     """
     if not isinstance(config.model, SkeletonConfig) or config.model.match is What.none:
-        return {}
-    classes = num_classes or class_count(config)
-    target, found = _target(config, classes), count(config, classes, config.model.match)
-    return {"what": config.model.match.name, "target": target, "count": found, "error": found / target - 1}
+        return None
+    classes, model = num_classes or class_count(config), config.model
+    found = Match(model.match, model.width, count(config, classes, model.match), _target(config, classes))
+    return {
+        "what": model.match.name,
+        "to": model.match_to,
+        "width": found.width,
+        "target": found.target,
+        "count": found.count,
+        "error": found.error,
+    }
 
 
 def count(config: RunConfig, num_classes: int, what: What, positions: dict[str, int] | None = None) -> int:
@@ -173,7 +180,7 @@ def class_count(config: RunConfig) -> int:
         return config.data.num_classes
     from ..data import sizes
 
-    return int(sizes(config.data).num_classes)
+    return sizes(config.data)[3]
 
 
 def variant_overrides(text: str) -> list[str]:

@@ -16,7 +16,9 @@ GOLDEN = (5**0.5 - 1) / 2
 
 def conventions_of(model: ModelConfig) -> Conventions:
     """The network's padding and normalisation conventions from a complete config."""
-    assert model.padding is not None and model.norm_eps is not None and model.norm_momentum is not None
+    assert model.padding is not None
+    assert model.norm_eps is not None
+    assert model.norm_momentum is not None
     return Conventions(model.padding, model.norm_eps, model.norm_momentum)
 
 

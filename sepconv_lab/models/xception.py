@@ -50,7 +50,9 @@ class Xception(nn.Module):
     def __init__(self, config: XceptionConfig, block: BlockConfig, num_classes: int):
         super().__init__()
         layout, conventions = LAYOUTS[config.size], conventions_of(config)
-        assert config.stem is not None and config.middle_repeats is not None and config.dropout is not None
+        assert config.stem is not None
+        assert config.middle_repeats is not None
+        assert config.dropout is not None
 
         places = 0
 

@@ -1,0 +1,87 @@
+"""Keras's own Xception and Inception V3 with random weights and statistics, and its layer-per-group HDF5 files."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import h5py
+    import keras
+    from keras.src.backend.common import dtypes
+
+APPLICATIONS = {"xception": keras.applications.Xception, "inception_v3": keras.applications.InceptionV3}
+OVERRIDES = {"xception": ["model=xception"], "inception_v3": ["model=inception_v3", "model.form=keras"]}
+"""What our network is called that should equal Keras's."""
+
+
+@contextmanager
+def keras_precision(dtype: str) -> Iterator[None]:
+    """Keras computing in dtype throughout; by itself it rounds float64 to float32 inside BatchNorm and additions."""
+    policy, rounded = keras.config.dtype_policy(), dtypes.BIT64_TO_BIT32_DTYPE["float64"]
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    dtypes.BIT64_TO_BIT32_DTYPE["float64"] = dtype
+    try:
+        yield
+    finally:
+        dtypes.BIT64_TO_BIT32_DTYPE["float64"] = rounded
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy(policy)
+
+
+def keras_model(name: str, seed: int = 0) -> Any:
+    """Keras's model for images of any size, giving (feature map before pooling, logits); every weight and statistic random."""
+    keras.utils.clear_session()
+    inputs = keras.Input((None, None, 3))
+    whole = APPLICATIONS[name](weights=None, input_tensor=inputs, classifier_activation=None)
+    draw = np.random.default_rng(seed)
+    for layer in whole.layers:
+        if layer.weights:
+            layer.set_weights([_random(w, draw) for w in layer.weights])
+    return keras.Model(whole.input, [whole.get_layer("avg_pool").input, whole.output])
+
+
+def _random(weight: Any, draw: np.random.Generator) -> np.ndarray:
+    """Statistics far from 0 and 1; kernels that keep the signal's size."""
+    shape = tuple(weight.shape)
+    if weight.name == "moving_variance":
+        return draw.uniform(0.5, 1.5, shape)
+    if weight.name == "gamma":
+        return draw.normal(1, 0.2, shape)
+    if len(shape) == 1:
+        return draw.normal(0, 0.2, shape)
+    fan_in = 9 if weight.name == "depthwise_kernel" else int(np.prod(shape[:-1]))
+    return draw.normal(0, (1.5 / fan_in) ** 0.5, shape)
+
+
+def write_hdf5(model: Any, path: Path, *, rename: bool = False, root: str = "", skip: tuple[str, ...] = ()) -> None:
+    """The layer-per-group file that Keras publishes, by its documented layout. rename: other names for groups and weights."""
+    with h5py.File(path, "w") as file:
+        place = file.create_group(root) if root else file
+        names = []
+        for i, layer in enumerate(model.layers):
+            if layer.name in skip:
+                continue
+            name = f"{(i * 7919) % 1000:03d}_{i}" if rename else layer.name
+            group, weights = place.create_group(name), []
+            for j, weight in enumerate(layer.weights):
+                weights.append(f"{name}/{j if rename else weight.name}:0")
+                group.create_dataset(weights[-1], data=keras.ops.convert_to_numpy(weight))
+            group.attrs["weight_names"] = [w.encode() for w in weights]
+            names.append(name)
+        place.attrs["layer_names"] = [n.encode() for n in names]
+
+
+def run_keras(model: Any, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(feature map (N, C, H, W), logits) of images (N, 3, S, S), in evaluation mode."""
+    with torch.no_grad():
+        features, logits = model([images.permute(0, 2, 3, 1).contiguous()], training=False)
+    return features.detach().permute(0, 3, 1, 2), logits.detach()
