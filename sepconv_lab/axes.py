@@ -8,7 +8,9 @@ from . import registry
 from .config import GROUPS, RunConfig, allowed, default_of, plain, settings
 
 
-def axis_rows(groups: tuple[str, ...] = ("block", "model", "data", "train", "wandb", "")) -> Iterator[tuple[str, str, str, str]]:
+def axis_rows(
+    groups: tuple[str, ...] = ("block", "model", "data", "train", "wandb", ""),
+) -> Iterator[tuple[str, str, str, str]]:
     """(name, allowed values, default, meaning) of every setting. What only some members of a group have says which."""
     for group in groups:
         members = registry.CONFIGS.get(group) or {"": RunConfig if not group else GROUPS[group]}

@@ -41,7 +41,14 @@ class Sheet:
     def arrow(self, x: float, row: float, until: float | None = None, to: float | None = None) -> None:
         """From the top of the box in `row` to the bottom of that in row `until` (the next one), at column position x."""
         start, end = (x, row * STEP + 0.68), (x if to is None else to, (until or row + 1) * STEP + 0.08)
-        arrow = {"arrowstyle": "-|>", "linewidth": 0.8, "color": "#555555", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 7}
+        arrow = {
+            "arrowstyle": "-|>",
+            "linewidth": 0.8,
+            "color": "#555555",
+            "shrinkA": 0,
+            "shrinkB": 0,
+            "mutation_scale": 7,
+        }
         self.axes.annotate("", end, start, arrowprops=arrow)
 
     def text(self, at: Point, text: str, size: float = 8, colour: str = "#222222") -> None:

@@ -26,7 +26,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
     """`golden(name, value)`: the value equals what tests/goldens/name holds."""
 
     def check(name: str, value: Any) -> None:
-        path = GOLDENS / name
+        path = GOLDENS / f"{name}.json"
         if request.config.getoption("--regenerate-goldens"):
             path.parent.mkdir(exist_ok=True)
             path.write_text(_one_line_an_entry(value))
@@ -42,3 +42,23 @@ def _one_line_an_entry(value: Any) -> str:
     else:
         lines, ends = [json.dumps(v) for v in value], "[]"
     return ends[0] + "\n" + ",\n".join(lines) + "\n" + ends[1] + "\n"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests render into a cache of their own, never into the user's."""
+    os.environ["SEPCONV_LAB_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line a count, whatever is captured: how many processes were killed, how many overrides were tried."""
+    totals: dict[str, int] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) != "call":  # set-up and teardown repeat the properties
+                continue
+            for name, value in report.user_properties:
+                if name.startswith("count "):
+                    totals[name.removeprefix("count ")] = totals.get(name.removeprefix("count "), 0) + int(value)
+    for name, total in totals.items():
+        terminalreporter.write_line(f"{name}: {total}")

@@ -1,9 +1,9 @@
 """What can be built and what it costs.
 
-    python -m sepconv_lab.models                                     every model, block and setting
-    python -m sepconv_lab.models xception block.segments=4 data=...  one variant's layers
-    python -m sepconv_lab.models compare "block=conv" "model=..."    variants side by side
-    python -m sepconv_lab.models axes --markdown                     the README's table
+python -m sepconv_lab.models                                     every model, block and setting
+python -m sepconv_lab.models xception block.segments=4 data=...  one variant's layers
+python -m sepconv_lab.models compare "block=conv" "model=..."    variants side by side
+python -m sepconv_lab.models axes --markdown                     the README's table
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["compare"]:
             if len(words) < 2:
-                raise BadInput("compare what? name models, or variants as quoted overrides: compare xception 'block=conv'")
+                raise BadInput(
+                    "compare what? name models, or variants as quoted overrides: compare xception 'block=conv'"
+                )
             _compare(words[1:])
         elif words[:1] == ["axes"]:
             print(axis_table() if "--markdown" in words else "\n".join(map(str, axis_rows())))

@@ -17,8 +17,11 @@ with warnings.catch_warnings():
     import keras
     from keras.src.backend.common import dtypes
 
-APPLICATIONS = {"xception": keras.applications.Xception, "inception_v3": keras.applications.InceptionV3}
-OVERRIDES = {"xception": ["model=xception"], "inception_v3": ["model=inception_v3", "model.form=keras"]}
+OVERRIDES = {
+    "xception": ["model=xception"],
+    "inception_v3": ["model=inception_v3", "model.form=keras"],
+    "first_port": ["model=inception_v3", "model.form=paper"],
+}
 """What our network is called that should equal Keras's."""
 
 
@@ -41,12 +44,58 @@ def keras_model(name: str, seed: int = 0) -> Any:
     """Keras's model for images of any size, giving (feature map before pooling, logits); every weight and statistic random."""
     keras.utils.clear_session()
     inputs = keras.Input((None, None, 3))
-    whole = APPLICATIONS[name](weights=None, input_tensor=inputs, classifier_activation=None)
+    if name == "first_port":
+        whole = first_port(inputs)
+    else:
+        application = {"xception": keras.applications.Xception, "inception_v3": keras.applications.InceptionV3}[name]
+        whole = application(weights=None, input_tensor=inputs, classifier_activation=None)
     draw = np.random.default_rng(seed)
     for layer in whole.layers:
         if layer.weights:
             layer.set_weights([_random(w, draw) for w in layer.weights])
-    return keras.Model(whole.input, [whole.get_layer("avg_pool").input, whole.output])
+    return keras.Model([inputs], [whole.get_layer("avg_pool").input, whole.output])
+
+
+def first_port(inputs: Any) -> Any:
+    """Inception V3 as the first Keras port had it, from Keras's layers: the network of Table 3's 23,626,728 parameters."""
+    layers = keras.layers
+
+    def conv(x: Any, width: int, rows: int, columns: int, stride: int = 1, padding: str = "same") -> Any:
+        x = layers.Conv2D(width, (rows, columns), stride, padding, activation="relu")(x)
+        return layers.BatchNormalization()(x)
+
+    def chain(x: Any, *steps: tuple[int, int, int]) -> Any:
+        for step in steps:
+            x = conv(x, *step)
+        return x
+
+    def average(x: Any, width: int) -> Any:
+        return conv(layers.AveragePooling2D(3, 1, "same")(x), width, 1, 1)
+
+    x = conv(inputs, 32, 3, 3, 2, "valid")
+    x = conv(conv(x, 32, 3, 3, padding="valid"), 64, 3, 3)
+    x = layers.MaxPooling2D(3, 2)(x)
+    x = conv(conv(x, 80, 1, 1, padding="valid"), 192, 3, 3, padding="valid")
+    x = layers.MaxPooling2D(3, 2)(x)
+    for _ in range(3):
+        five, double = ((48, 1, 1), (64, 5, 5)), ((64, 1, 1), (96, 3, 3), (96, 3, 3))
+        x = layers.Concatenate()([conv(x, 64, 1, 1), chain(x, *five), chain(x, *double), average(x, 32)])
+    double = conv(chain(x, (64, 1, 1), (96, 3, 3)), 96, 3, 3, 2, "valid")
+    x = layers.Concatenate()([conv(x, 384, 3, 3, 2, "valid"), double, layers.MaxPooling2D(3, 2)(x)])
+    for width, first in ((128, 128), (160, 160), (160, 160), (192, 160)):
+        seven = ((width, 1, 1), (width, 1, 7), (192, 7, 1))
+        long = ((first, 1, 1), (width, 7, 1), (width, 1, 7), (width, 7, 1), (192, 1, 7))
+        x = layers.Concatenate()([conv(x, 192, 1, 1), chain(x, *seven), chain(x, *long), average(x, 192)])
+    three = conv(conv(x, 192, 1, 1), 320, 3, 3, 2, "valid")
+    seven = conv(chain(x, (192, 1, 1), (192, 1, 7), (192, 7, 1)), 192, 3, 3, 2, "valid")
+    x = layers.Concatenate()([three, seven, layers.AveragePooling2D(3, 2)(x)])
+    for _ in range(2):
+        three = conv(x, 384, 1, 1)
+        double = chain(x, (448, 1, 1), (384, 3, 3))
+        fans = [layers.Concatenate()([conv(y, 384, 1, 3), conv(y, 384, 3, 1)]) for y in (three, double)]
+        x = layers.Concatenate()([conv(x, 320, 1, 1), *fans, average(x, 192)])
+    pooled = layers.GlobalAveragePooling2D(name="avg_pool")(x)
+    return keras.Model(inputs, layers.Dense(1000)(pooled))
 
 
 def _random(weight: Any, draw: np.random.Generator) -> np.ndarray:

@@ -72,12 +72,12 @@ def test_inception_v3_has_the_published_parameters(form: str, golden: Callable[[
     """The three published counts of Inception V3, and the parameters, shapes and MACs of each of their layers."""
     counts = paper("model=inception_v3", f"model.form={form}")
     assert counts.params == INCEPTION[form]
-    golden(f"inception_v3_{form}.json", layers(counts))
+    golden(f"layers_inception_v3_{form}", layers(counts))
 
 
 def test_xception_layer_by_layer(golden: Callable[[str, Any], None]) -> None:
     """Parameters, shapes and MACs of each layer of the published Xception."""
-    golden("xception.json", layers(paper("model=xception")))
+    golden("layers_xception", layers(paper("model=xception")))
 
 
 def test_the_papers_inception_v3_is_the_first_keras_ports() -> None:
