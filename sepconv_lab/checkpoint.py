@@ -34,10 +34,11 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     sync_folder(folder)
 
 
-def load(folder: Path, run_id: str) -> dict[str, Any] | None:
+def load(folder: Path, run_id: str, metrics_bytes: int | None = None) -> dict[str, Any] | None:
     """The newest whole checkpoint of this run, on the CPU; None where there is none.
 
-    A truncated file falls back to the one before. Nothing is unpickled beyond tensors and plain values.
+    A truncated file falls back to the one before, and so does one that knows of more than `metrics_bytes` of events.
+    Nothing is unpickled beyond tensors and plain values.
     """
     for name in ("last.pt", "previous.pt"):
         try:
@@ -45,12 +46,19 @@ def load(folder: Path, run_id: str) -> dict[str, Any] | None:
         except FileNotFoundError:
             continue
         except Exception as error:  # torch raises many kinds for a damaged or foreign file
-            print(f"checkpoint {folder / name} is unreadable and left aside: {str(error).splitlines()[0]}")
+            print(f"checkpoint {folder / name} is unreadable and left aside: {_first_line(error)}")
             continue
-        if isinstance(state, dict) and state.get("run_id") == run_id:
+        if not isinstance(state, dict) or state.get("run_id") != run_id:
+            print(f"checkpoint {folder / name} belongs to another run and is left aside")
+        elif metrics_bytes is not None and state["metrics_bytes"] > metrics_bytes:
+            print(f"checkpoint {folder / name} is ahead of metrics.jsonl, which was shortened, and left aside")
+        else:
             return state
-        print(f"checkpoint {folder / name} belongs to another run and is left aside")
     return None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def drop_previous(folder: Path) -> None:

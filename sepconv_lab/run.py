@@ -6,18 +6,27 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, which is refused before anythin
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from .compose import CONF, compose, compose_sweep, register_schema, resolve
 from .config import RECIPE, BadInput, RunConfig, placements, plain
 from .identity import command, run_id
 from .tracking import Busy, Record
+
+if TYPE_CHECKING:
+    import torch
+
+    from .config import Precision
+    from .data import ImageData
+    from .models.complexity import Complexity
 
 
 def run(config: RunConfig, *, name: str = "") -> dict[str, Any]:
@@ -25,6 +34,21 @@ def run(config: RunConfig, *, name: str = "") -> dict[str, Any]:
 
     Raises BadInput before anything is written, and Busy when another process owns the record.
     """
+    record, weights_digest = record_of(config)
+    done = ended(record, config)
+    if done is not None:
+        return done
+    record.check_writable()
+    job = _prepare(config, weights_digest)
+    with record.owned():
+        done = ended(record, config)  # it may have ended while we came to own it
+        if done is not None:
+            return done
+        return _carry_out(job, record, name)
+
+
+def record_of(config: RunConfig) -> tuple[Record, str | None]:
+    """The record that a run has or will have, and the digest of its initial weights. Raises BadInput."""
     from . import data
 
     weights_digest = None
@@ -32,15 +56,7 @@ def run(config: RunConfig, *, name: str = "") -> dict[str, Any]:
         from .weights import digest
 
         weights_digest = digest(config.model.weights)
-    record = Record(config.runs_dir, run_id(config, data.fingerprint(config.data), weights_digest))
-    done = ended(record, config)
-    if done is not None:
-        return done
-    with record.owned():
-        done = ended(record, config)  # it may have ended while we came to own it
-        if done is not None:
-            return done
-        return _carry_out(config, record, weights_digest, name)
+    return Record(config.runs_dir, run_id(config, data.fingerprint(config.data), weights_digest)), weights_digest
 
 
 def ended(record: Record, config: RunConfig) -> dict[str, Any] | None:
@@ -54,16 +70,25 @@ def ended(record: Record, config: RunConfig) -> dict[str, Any] | None:
     return summary
 
 
-def _carry_out(config: RunConfig, record: Record, weights_digest: str | None, name: str) -> dict[str, Any]:
-    from . import checkpoint, data, environment, models
-    from .models import matching
-    from .models.complexity import complexity
-    from .train import Diverged, Interrupted, Training, fit, total_steps
-    from .wandb_mirror import WandbMirror
+@dataclass
+class _Job:
+    """A run that can start: nothing about its input is left to be refused."""
 
-    # Everything that can be refused, before the record exists.
-    device = environment.resolve_device(config.train)
-    precision = environment.resolve_precision(config.train, device)
+    config: RunConfig
+    device: torch.device
+    precision: Precision
+    threads: int
+    data: ImageData
+    network: torch.nn.Module
+    counts: Complexity
+    weights_digest: str | None
+
+
+def check(config: RunConfig) -> int:
+    """Whether hardware, data and network allow the run, without decoding images; the number of classes. Raises BadInput."""
+    from . import data, environment, models
+
+    environment.resolve_precision(config.train, environment.resolve_device(config.train))
     images, _, _, classes = data.sizes(config.data)
     models.check_buildable(config, classes)
     if config.train.batch_size > images:
@@ -72,6 +97,17 @@ def _carry_out(config: RunConfig, record: Record, weights_digest: str | None, na
         raise BadInput(
             f"train.accumulate={config.train.accumulate}: more parts than train.batch_size={config.train.batch_size}"
         )
+    return classes
+
+
+def _prepare(config: RunConfig, weights_digest: str | None) -> _Job:
+    """Everything that can be refused, before anything is written. Raises BadInput."""
+    from . import data, environment, models
+    from .models.complexity import complexity
+
+    classes = check(config)
+    device = environment.resolve_device(config.train)
+    precision = environment.resolve_precision(config.train, device)
     threads = environment.set_threads(config.train)
     loaded = data.load(config.data)
     if device.type == "cuda":
@@ -85,9 +121,20 @@ def _carry_out(config: RunConfig, record: Record, weights_digest: str | None, na
 
         load_weights(network, config.model.weights)
     counts = complexity(config, classes)
+    return _Job(config, device, precision, threads, loaded, network, counts, weights_digest)
 
-    if config.force and record.path.exists():
-        say(f"archived the old record: {record.archive()}")
+
+def _carry_out(job: _Job, record: Record, name: str) -> dict[str, Any]:
+    from . import checkpoint, environment
+    from .models import matching
+    from .train import Diverged, Interrupted, Training, fit, total_steps
+    from .wandb_mirror import WandbMirror
+
+    config, device, counts, threads = job.config, job.device, job.counts, job.threads
+    images, classes = len(job.data.train), job.data.num_classes
+    before = record.summary()
+    if config.force and before is not None and before["status"] != "interrupted":
+        say(f"archived the old record: {record.archive()}")  # an unfinished one, perhaps forced itself, goes on
     record.begin(plain(config))
     say(
         f"{record.path}: model={config.model.name}"
@@ -95,19 +142,8 @@ def _carry_out(config: RunConfig, record: Record, weights_digest: str | None, na
         + (f" block={config.block.name}" if config.block else "")
         + f", {counts.params:,} parameters ({counts.head_params:,} in the head), {counts.macs / 1e6:,.1f} M MACs an image; "
         f"data={config.data.name}: {images:,} images, {classes} classes; "
-        f"{total_steps(config, images):,} steps on {device.type} in {precision.name} with {threads} threads"
+        f"{total_steps(config, images):,} steps on {device.type} in {job.precision.name} with {threads} threads"
     )
-    attempt = _next_attempt(record)
-    training = Training(config, network, loaded, device, precision)
-    state = checkpoint.load(record.path / "checkpoints", record.run_id)
-    if state is not None:
-        training.load_state(state)
-        say(f"going on from step {training.step} of {training.total}")
-    record.cut_metrics(state["metrics_bytes"] if state else 0)
-    mirror = WandbMirror(config, record.run_id, record.path, attempt, name or record.run_id)
-    for event in record.events():
-        mirror.log(event)
-
     summary: dict[str, Any] = {
         "status": "failed",
         "run_id": record.run_id,
@@ -120,25 +156,37 @@ def _carry_out(config: RunConfig, record: Record, weights_digest: str | None, na
         **placements(config.block),
         "match": matching.record(config, classes),
         "num_classes": classes,
-        "images": {"train": images, "val": len(loaded.val), "test": len(loaded.test)},
-        "data_digest": loaded.digest,
-        "data_content": loaded.content,
-        "weights_digest": weights_digest,
+        "images": {"train": images, "val": len(job.data.val), "test": len(job.data.test)},
+        "data_digest": job.data.digest,
+        "data_content": job.data.content,
+        "weights_digest": job.weights_digest,
         "git": environment.git_state(),
         "versions": environment.versions(),
         "hardware_class": environment.hardware_class(device),
         "device": device.type,
         "threads": threads,
-        "precision": precision.name,
+        "precision": job.precision.name,
         "command": "python -m sepconv_lab.run "
         + " ".join(_shell(o) for o in command(config))
         + f" train.threads={threads}",
-        "attempts": attempt,
+        "attempts": None,
         "error": None,
     }
-    began = time.time() - training.seconds
+    training = Training(config, job.network, job.data, device, job.precision)
+    mirror: WandbMirror | None = None
+    began = time.time()
     try:
         with _signals() as stop:
+            summary["attempts"] = _next_attempt(record)
+            state = checkpoint.load(record.path / "checkpoints", record.run_id, record.metrics_size())
+            if state is not None:
+                training.load_state(state)
+                say(f"going on from step {training.step} of {training.total}")
+            began -= training.seconds
+            record.cut_metrics(state["metrics_bytes"] if state else 0)
+            mirror = WandbMirror(config, record.run_id, record.path, summary["attempts"], name or record.run_id)
+            for event in record.events():
+                mirror.log(event)
             summary["metrics"], rate = fit(training, record, mirror, should_stop=lambda: bool(stop))
         summary |= {"status": "finished", "images_per_second": rate}
     except Interrupted:
@@ -157,11 +205,12 @@ def _carry_out(config: RunConfig, record: Record, weights_digest: str | None, na
             "wall_time": time.time() - began,
         }
         summary["peak_memory"] = environment.peak_memory(device)
-        mirror.finish(
-            {k: v for k, v in summary.items() if k != "traceback"},
-            record.path / "checkpoints" / "last.pt" if config.wandb.log_checkpoint else None,
-        )
-        summary["wandb"] = {"id": mirror.id, "mode": config.wandb.mode.name, "error": mirror.error}
+        if mirror is not None:
+            mirror.finish(
+                {k: v for k, v in summary.items() if k != "traceback"},
+                record.path / "checkpoints" / "last.pt" if config.wandb.log_checkpoint else None,
+            )
+            summary["wandb"] = {"id": mirror.id, "mode": config.wandb.mode.name, "error": mirror.error}
         record.finish(summary)
     say(f"{record.path}: {summary['status']}{_result(summary)}")
     return summary
@@ -248,19 +297,31 @@ def _single(overrides: list[str]) -> int:
     except Busy as busy:
         say(f"run {busy} is under way in another process; nothing to do here")
         return 1
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on from the last checkpoint")
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        say(f"the run failed: {error}; the same command goes on from the last checkpoint when there is room")
+        return 1
     return 0 if summary["status"] == "finished" else 1
 
 
 def _sweep(overrides: list[str]) -> int:
     jobs = compose_sweep(overrides)
+    _check_all([config for _, config in jobs])
     before = time.time()
     outcomes: dict[str, str] = {}
+    refused: dict[str, None] = {}
 
     def job(config: RunConfig, task: list[str]) -> None:
         try:
             summary = run(config, name=" ".join(task))
         except (Busy, BadInput) as error:
             outcomes[" ".join(task)] = f"{type(error).__name__}: {error}"
+            if isinstance(error, BadInput):
+                refused[str(error)] = None
             return
         if summary["status"] == "interrupted":
             raise KeyboardInterrupt
@@ -268,7 +329,30 @@ def _sweep(overrides: list[str]) -> int:
     with contextlib.suppress(SystemExit, KeyboardInterrupt):
         # Whatever the launcher says, the end is judged from the records.
         _hydra(["-m", *overrides], job)
-    return _table(jobs, outcomes, before)
+    code = _table(jobs, outcomes, before)
+    if refused:  # images that turned out to be unreadable, for one
+        return refuse(BadInput("\n".join(refused)))
+    return code
+
+
+def _check_all(configs: list[RunConfig]) -> None:
+    """Check every job that would train, each kind once. Raises BadInput with all problems."""
+    checked: set[str] = set()
+    problems: dict[str, None] = {}
+    for config in configs:
+        try:
+            record, _ = record_of(config)
+            if (record.summary() or {}).get("status") == "finished" and not config.force:
+                continue
+            kind = repr((config.block, config.model, config.data, config.train, config.runs_dir))
+            if kind not in checked:
+                checked.add(kind)
+                record.check_writable()
+                check(config)
+        except BadInput as error:
+            problems |= dict.fromkeys(str(error).splitlines())
+    if problems:
+        raise BadInput("\n".join(problems))
 
 
 def _hydra(words: list[str], task: Callable[[RunConfig, list[str]], None]) -> None:
@@ -293,17 +377,10 @@ def _hydra(words: list[str], task: Callable[[RunConfig, list[str]], None]) -> No
 
 def _table(jobs: list[tuple[list[str], RunConfig]], outcomes: dict[str, str], since: float) -> int:
     """Print what varied, test accuracy, parameters and where each record is; 1 if any run did not finish."""
-    from . import data
-
     common = set.intersection(*(set(o) for o, _ in jobs)) if len(jobs) > 1 else set()
     rows, failed = [], False
     for overrides, config in jobs:
-        weights_digest = None
-        if config.model.weights:
-            from .weights import digest
-
-            weights_digest = digest(config.model.weights)
-        record = Record(config.runs_dir, run_id(config, data.fingerprint(config.data), weights_digest))
+        record, _ = record_of(config)
         summary = record.summary() or {"status": record.status(), "metrics": {}, "params": {}}
         failed |= summary["status"] != "finished"
         metrics = summary["metrics"]

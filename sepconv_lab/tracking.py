@@ -152,6 +152,14 @@ class Record:
 
     # --- writing ---
 
+    def check_writable(self) -> None:
+        """Raises BadInput where the record could not be written; writes nothing."""
+        there = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise BadInput(
+                f"runs_dir={self.runs_dir} is not writable: {there} is {'read-only' if there.is_dir() else 'a file'}"
+            )
+
     def begin(self, config: dict[str, Any]) -> None:
         """Create the folder, or take up an unfinished one."""
         self.path.mkdir(parents=True, exist_ok=True)
