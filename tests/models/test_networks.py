@@ -3,83 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from sepconv_lab.axes import axis_table
 from sepconv_lab.compose import compose
-from sepconv_lab.config import Activation, BadInput, BlockConfig, XceptionBlockConfig, settings
-from sepconv_lab.layers import Conventions, initialise
+from sepconv_lab.config import BadInput, XceptionBlockConfig, settings
 from sepconv_lab.models import build_model
 from sepconv_lab.models.complexity import complexity
-from sepconv_lab.models.skeleton import Module
 from sepconv_lab.registry import CONFIGS
-
-SEGMENTS = [1, 2, 4, "channels"]
-
-
-def values_of(kind: Any, name: str) -> list[Any]:
-    """Values of an axis for the grid, from its declared type."""
-    if name == "segments":
-        return SEGMENTS
-    return [False, True] if kind is bool else list(kind)
-
-
-class Tiny(nn.Module):
-    """Two modules of a skeleton, one with a pool and a projection, one with an identity shortcut, at 8 channels."""
-
-    def __init__(self, block: BlockConfig):
-        super().__init__()
-        self.down = Module(block, 4, (8, 8), Conventions(), pool=True)
-        self.same = Module(block, 8, (8, 8), Conventions(), pool=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.same(self.down(x))
-
-
-def grid(config_class: type[BlockConfig]) -> Iterator[BlockConfig]:
-    """Every combination of the block's boolean, enumerated and segment axes."""
-    axes = {f.name: values_of(kind, f.name) for f, kind in settings(config_class)
-            if f.name == "segments" or kind is bool or hasattr(kind, "__members__")}  # fmt: skip
-    for combination in itertools.product(*axes.values()):
-        yield config_class(**dict(zip(axes, combination, strict=True)))
-
-
-def thinned(config_class: type[BlockConfig]) -> list[BlockConfig]:
-    """The grid, with each of the 12 activations in one place while the other is one of three kinds.
-
-    Smooth, kinked and none stand for all others where two activations are crossed: 12 x 12 would add time and no case.
-    """
-    kinds = {Activation.none, Activation.relu, Activation.elu}
-    found = []
-    for block in grid(config_class):
-        acts = [a for a in (block.act, getattr(block, "mid_act", None)) if a is not None]
-        if sum(a not in kinds for a in acts) <= 1:
-            found.append(block)
-    return found
-
-
-@pytest.mark.parametrize("name", ["xception", "inception", "conv"])
-@pytest.mark.slow
-def test_every_combination_of_axes_trains(name: str) -> None:
-    """Forward and backward give finite numbers and a gradient for every parameter, whatever the axes."""
-    image = torch.randn(2, 4, 6, 6, generator=torch.Generator().manual_seed(0))
-    blocks = thinned(CONFIGS["block"][name])
-    assert len(blocks) > {"xception": 2000, "inception": 300, "conv": 40}[name]
-    for block in blocks:
-        network = Tiny(block)
-        initialise(network, 0)
-        out = network(image)
-        assert out.shape == (2, 8, 3, 3)
-        out.square().mean().backward()
-        for parameter in network.parameters():
-            assert parameter.grad is not None, block
-            assert parameter.grad.isfinite().all(), block
-
 
 AXES = {
     "order": ["block.order=pointwise_first"],
