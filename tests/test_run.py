@@ -107,7 +107,7 @@ def test_a_finished_run_is_not_run_again_and_force_archives_it(
     assert main(words) == 0
     (record,) = records(tmp_path)
     before = record.events()
-    assert main([*words, "block.mid_act=none", "train.lr=1e-1"]) == 0
+    assert main([*words, "block.mid_act=none", "train.lr=2e-1"]) == 0
     assert "finished already" in capsys.readouterr().out
     assert main([*words, "force=true"]) == 0
     assert (tmp_path / "archive" / f"{record.run_id}-1" / "summary.json").exists()

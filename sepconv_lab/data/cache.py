@@ -89,8 +89,9 @@ def written_aside(path: Path) -> Iterator[BinaryIO]:
     """A file that takes its name only once it is complete and on disk. What killed writers left behind is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.tmp"):
-        if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-            left.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process has removed it
+            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                left.unlink()
     aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with aside.open("xb") as file:

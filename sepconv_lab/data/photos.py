@@ -22,7 +22,7 @@ from .splits import Encoded, ImageData, MemorySplit, Rows, Split, StreamSplit, c
 PREPROCESSING = 1
 """Raised by hand when the same files come to give other bytes."""
 IN_MEMORY_SIDE = 64
-"""Data sets for networks that see at most this many pixels a side are decoded once and kept in memory."""
+"""Data sets for networks that see at most this many pixels a side are decoded once (at `resize`) and kept in memory."""
 CHUNK = 256
 
 
@@ -85,6 +85,10 @@ class Photos(abc.ABC):
     def _digests(self, pool: Pool) -> list[str]:
         return file_digests(self.root, pool.files)
 
+    def _images_of(self, pool: Pool) -> tuple[list[str], str]:
+        """What tells the pool's images from all others."""
+        return self._digests(pool), getattr(self.config, "image_column", "")
+
     def sizes(self) -> tuple[int, int, int, int]:
         """Examples for training, validation and test, and classes. Reads labels, no images."""
         classes = len(self.class_names)  # first: it checks the labels
@@ -96,7 +100,9 @@ class Photos(abc.ABC):
         """The names, as many as there are classes; checks that every label has one."""
         given = self.read_class_names()
         highest = max(int(pool.labels.max(initial=-1)) for pool in self.pools.values())
-        count = self.config.num_classes or len(given) or highest + 1
+        images = sum(len(pool.labels) for pool in self.pools.values())
+        # without names, a label beyond the number of images is a mistake rather than that many classes
+        count = self.config.num_classes or len(given) or min(highest + 1, images)
         for pool in self.pools.values():
             wrong = np.flatnonzero((pool.labels < 0) | (pool.labels >= count))
             if len(wrong):
@@ -112,7 +118,11 @@ class Photos(abc.ABC):
     def _range(self, count: int, given: list[str]) -> str:
         if self.config.num_classes:
             return f"data.num_classes={count} allows 0 to {count - 1}; data.num_classes=0 takes as many classes as the data has"
-        return f"the data names {len(given)} classes, 0 to {count - 1}" if given else f"0 to {count - 1}"
+        return (
+            f"the data names {len(given)} classes, 0 to {count - 1}"
+            if given
+            else f"{count} images allow 0 to {count - 1}"
+        )
 
     def rows(self) -> dict[str, tuple[str, Rows]]:
         """Of each split, train, val and test: its pool, and which rows of it."""
@@ -143,7 +153,7 @@ class Photos(abc.ABC):
         in_memory = config.image_size <= IN_MEMORY_SIDE
         stored: dict[str, CachedImages | Encoded] = {}
         for name, pool in self.pools.items():
-            stored[name] = self._decoded(name, pool, side) if in_memory else pool.indexed(key(self._digests(pool)))
+            stored[name] = self._decoded(name, pool, side) if in_memory else pool.indexed(key(self._images_of(pool)))
         splits: dict[str, Split] = {}
         for split, (name, rows) in self.rows().items():
             source, labels = stored[name], self.pools[name].labels
@@ -158,7 +168,7 @@ class Photos(abc.ABC):
         import PIL
 
         # without the cut, so that every data.seed and images_per_class shares one file
-        where = key(PREPROCESSING, PIL.__version__, side, self._digests(pool))
+        where = key(PREPROCESSING, PIL.__version__, side, self._images_of(pool))
 
         def build() -> Iterator[npt.NDArray[np.uint8]]:
             with progress(f"Decoding {pool.files[0].parent.name}/{name}", len(pool.labels)) as bar:

@@ -117,6 +117,19 @@ def test_decoded_images_are_cached(hub: Path, of: Config, monkeypatch: pytest.Mo
     assert torch.equal(other.test.images, first.test.images)  # type: ignore[attr-defined]
 
 
+def test_each_column_has_its_own_cache(tmp_path: Path, of: Config) -> None:
+    """Two columns of images in the same files are not mistaken for each other."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    first, second = ([picture(seed + i) for i in range(20)] for seed in (0, 500))
+    for split in ("train", "test"):
+        pq.write_table(pa.table({"image": first, "other": second, "label": [0, 1] * 10}), tmp_path / f"{split}.parquet")
+    for column, cells in (("image", first), ("other", second)):
+        images = data.load(of(tmp_path, f"data.image_column={column}")).test.images  # type: ignore[attr-defined]
+        assert np.array_equal(images[0].numpy(), pixels(cells[0]))
+
+
 def test_other_shapes_are_resized_and_cropped(tmp_path: Path, of: Config) -> None:
     """The shorter side is resized, then the centre cropped; grey, palette and alpha images become RGB."""
     import io
@@ -302,6 +315,13 @@ def test_a_label_out_of_range(hub: Path, of: Config, label: int) -> None:
     refused(of(hub), f"train-00001-of-00002.parquet, row 4: label {label} is out of range", "3 classes, 0 to 2")
     with pytest.raises(BadInput, match="row 4"):
         data.sizes(of(hub))
+
+
+def test_a_label_beyond_the_number_of_images(tmp_path: Path, of: Config) -> None:
+    """Without names the classes are counted, but one wild label does not make a million of them."""
+    for split in ("train", "test"):
+        write_parquet(tmp_path / f"{split}.parquet", [picture(i) for i in range(20)], [0, 1] * 9 + [0, 10**12])
+    refused(of(tmp_path), "train.parquet, row 19: label 1000000000000 is out of range: 40 images allow 0 to 39")
 
 
 def test_more_labels_than_num_classes(hub: Path, of: Config) -> None:
