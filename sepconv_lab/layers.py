@@ -74,7 +74,17 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.pad_first:
             x = pad_same(x, (self.kernel_size[0], self.kernel_size[1]), self.stride[0])
+        if x.device.type == "cpu" and self._needs_unit_stride:
+            x = x[:, :, :: self.stride[0], :: self.stride[1]].contiguous(memory_format=torch.channels_last)
+            return F.conv2d(x, self.weight, self.bias, groups=self.groups)
         return super().forward(x)
+
+    @property
+    def _needs_unit_stride(self) -> bool:
+        """oneDNN's backward pass of a strided 1x1 convolution with fewer channels than a vector register holds writes past its
+        buffer (uxlfoundation/oneDNN#6035): wrong gradients, a crash, or no end. Its sixteenth float is the widest case.
+        """
+        return self.kernel_size == (1, 1) and self.stride != (1, 1) and self.in_channels < 16
 
 
 class MaxPool2d(nn.Module):

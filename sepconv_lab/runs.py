@@ -126,7 +126,10 @@ def _short(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return _text(value)
+    if value is None:
+        return "-"
+    text = _text(value)
+    return text[:12] if len(text) >= 40 and " " not in text else text  # a digest, a commit
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -170,11 +173,40 @@ def _show(args: argparse.Namespace) -> None:
 def _diff(args: argparse.Namespace) -> None:
     a, b = load(args.a, args.runs_dir), load(args.b, args.runs_dir)
     found = differences(a, b)
-    rows = [[part, key, *map(_short, pair)] for part, changed in found.items() for key, pair in changed.items()]
-    if not found["config"]:
-        print("the configurations are the same")
-    if rows:
-        print_table(["", "what", a.record.run_id, b.record.run_id], rows)
+    if not args.all:
+        found, hidden = _worth_reading(found)
+    rows: list[list[str]] = []
+    for part, changed in found.items():
+        rows += [[part, key, *map(_short, pair), _change(*pair)] for key, pair in changed.items()] or [
+            [part, "the same", "", "", ""]
+        ]
+    print_table(["", "", a.record.run_id, b.record.run_id, ""], rows)
+    if not args.all and hidden:
+        print(
+            f"{hidden} further values differ (time, speed, memory, further metrics, what follows from the above): --all"
+        )
+
+
+MAIN_RESULTS = ("status", "error", "metrics.test_ema/top1", "metrics.test/top1", "metrics.test_ema/loss",
+                "metrics.test/loss", "params.total", "macs", "steps")  # fmt: skip
+
+
+def _worth_reading(found: dict[str, dict[str, tuple[Any, Any]]]) -> tuple[dict[str, dict[str, tuple[Any, Any]]], int]:
+    """The differences that explain one run against another, and how many are left out."""
+    result = {k: found["result"][k] for k in MAIN_RESULTS if k in found["result"]}
+    derived = ("after_", "wandb.")
+    config = {k: v for k, v in found["config"].items() if not k.startswith(derived)}
+    kept = {"config": config, "environment": found["environment"], "result": result}
+    return kept, sum(map(len, found.values())) - sum(map(len, kept.values()))
+
+
+def _change(a: Any, b: Any) -> str:
+    """B - A for fractions such as accuracies and losses, the ratio for counts."""
+    if isinstance(a, float) and isinstance(b, float):
+        return f"{b - a:+.4g}"
+    if isinstance(a, int) and isinstance(b, int) and not isinstance(a, bool) and a:
+        return f"x {b / a:.3f}"
+    return ""
 
 
 def _archive(args: argparse.Namespace) -> None:
@@ -260,6 +292,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub = commands.add_parser("diff", help="what differs between two runs")
     sub.add_argument("a")
     sub.add_argument("b")
+    sub.add_argument("--all", action="store_true", help="every value that differs, time and speed too")
     sub.set_defaults(do=_diff)
     sub = commands.add_parser("archive", help="move records aside, so that their runs can run again")
     sub.add_argument("runs", nargs="+")

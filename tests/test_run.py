@@ -207,7 +207,6 @@ def test_bad_input_writes_nothing_and_exits_with_two(tmp_path: Path) -> None:
         ["train.batch_size=100000"],
         ["train.device=cuda"] if not torch.cuda.is_available() else ["seed=x"],
         ["data=cifar10", "data.path=nowhere"],
-        ["model.size=paper", "data.image_size=16"],
     ):
         out = cli(*words, cwd=tmp_path)
         assert out.returncode == 2, words
