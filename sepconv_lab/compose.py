@@ -203,10 +203,10 @@ def register_schema() -> None:
 
 def _to_dataclasses(cfg: DictConfig) -> RunConfig:
     """Merge into the structured schema once more: `+key=value` passes Hydra and stops here."""
-    values = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(values, dict)
     merged: dict[str, Any] = {}
     try:
+        values = OmegaConf.to_container(cfg, resolve=True)
+        assert isinstance(values, dict)
         for group, base in GROUPS.items():
             node = values.pop(group, None)
             if node is None:

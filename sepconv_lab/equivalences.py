@@ -6,6 +6,7 @@ state agree in training and evaluation mode. docs/lineage.md states each with th
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
@@ -28,10 +29,9 @@ def figure2_to_figure3(
     """G towers of 1x1 -> kxk: one wide 1x1, then a convolution on G channel segments. Norm and activation act per channel."""
     _expect(config, Form.simplified)
     made = dataclasses.replace(config, form=Form.segments)
-    first = module.towers[0].get_submodule("conv1")
-    assert isinstance(first, nn.Conv2d)
-    out_channels = len(module.towers) * module.towers[0][-1].out_channels
-    return made, _like(module, made, first.in_channels, out_channels, towers_to_segments(module.state_dict()))
+    in_channels = _convolution(module.towers[0], "conv1").in_channels
+    out_channels = len(module.towers) * _convolution(module.towers[0], "conv2").out_channels
+    return made, _like(module, made, in_channels, out_channels, towers_to_segments(module.state_dict()))
 
 
 def towers_to_segments(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -93,7 +93,7 @@ def rebracket(layers: Sequence[SeparableConv2d], act: Activation) -> nn.Sequenti
             raise BadInput("rebracket: a layer is pointwise first already")
         _nothing_between(layer)
     stack = nn.Sequential()
-    stack.add_module("first", layers[0].get_submodule("depthwise"))
+    stack.add_module("first", copy.deepcopy(layers[0].get_submodule("depthwise")))
     for i, (layer, following) in enumerate(itertools.pairwise(layers), 1):
         depthwise, pointwise = _convolution(following, "depthwise"), _convolution(layer, "pointwise")
         made = SeparableConv2d(
@@ -113,8 +113,8 @@ def rebracket(layers: Sequence[SeparableConv2d], act: Activation) -> nn.Sequenti
         if hasattr(layer, "out_norm"):
             state |= {f"mid_norm.{k}": v for k, v in layer.get_submodule("out_norm").state_dict().items()}
         stack.add_module(f"layer{i}", _loaded(made, layer, state))
-    last = nn.Sequential(*[m for name, m in layers[-1].named_children() if name != "depthwise"], ACTIVATIONS[act]())
-    stack.add_module("last", last)
+    ending = [copy.deepcopy(m) for name, m in layers[-1].named_children() if name != "depthwise"]
+    stack.add_module("last", nn.Sequential(*ending, ACTIVATIONS[act]()))
     return stack
 
 

@@ -68,7 +68,7 @@ def factor_walk(residual: bool = True) -> list[tuple[str, list[str]]]:
     values: dict[str, str] = {}
     walk = []
     for name, *overrides in changes:
-        values.update(o.split("=") for o in overrides)
+        values |= {key: value for key, _, value in (o.partition("=") for o in overrides)}
         walk.append((name, ["block=xception", *(f"{k}={v}" for k, v in values.items()), shortcuts]))
     return walk
 

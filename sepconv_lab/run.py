@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .compose import CONF, compose, compose_sweep, register_schema, resolve
+from .compose import CONF, compose, compose_sweep, register_schema, resolve, unknown
 from .config import RECIPE, BadInput, RunConfig, placements, plain
 from .identity import command, run_id
 from .tracking import Busy, Record
@@ -266,6 +266,10 @@ def _shell(word: str) -> str:
 # --- command line -----------------------------------------------------------------------------------------------------
 
 
+HYDRA_FLAGS = ("-m", "--multirun", "-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-p", "--package",
+               "--resolve", "-i", "--info")  # fmt: skip
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -276,6 +280,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _single(overrides)
         if set(flags) <= {"-m", "--multirun"}:
             return _sweep(overrides)
+        for flag in flags:
+            if flag.split("=")[0] not in HYDRA_FLAGS:
+                raise BadInput(unknown(flag, flag, HYDRA_FLAGS))
         register_schema()
         _hydra(words, lambda config, overrides: None)  # --cfg, --help and the like
         return 0

@@ -74,7 +74,7 @@ class Record:
         try:
             summary: dict[str, Any] = json.loads((self.path / "summary.json").read_bytes())
             return summary
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def config(self) -> dict[str, Any]:

@@ -12,7 +12,9 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from .config import BadInput, InceptionV3Config, InceptionV3Form, RunConfig
 from .keras_hdf5 import match_layers, read_hdf5
 from .keras_port import Shape, keras_layers
 from .models import build_model
+from .run import refuse
 from .torch_port import ALIASES, DROPPED, torch_names
 
 OPTIONAL = "num_batches_tracked"
@@ -49,7 +52,7 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
         if all(": head." in line for line in problems):
             hint = "For a head of other classes: python -m sepconv_lab.weights FILE --new-head N ..."
         raise BadInput(_message(f"{path} does not fit this network", problems) + "\n" + hint)
-    network.load_state_dict({**{n: t for n, t in expected.items() if n.endswith(OPTIONAL)}, **tensors})
+    network.load_state_dict({n: tensors.get(n, t) for n, t in expected.items()})
 
 
 def digest(path: str | Path) -> str:
@@ -89,11 +92,12 @@ def import_weights(
     if problems:
         title = f"{path} does not fit {_words(config)} with {classes} classes"
         raise BadInput(_message(title, problems) + _hints(path, config, classes, problems, new_head is not None))
+    expected = network.state_dict()
     if new_head is not None:
-        tensors |= {name: t for name, t in network.state_dict().items() if name.startswith("head.")}
+        tensors |= {name: t for name, t in expected.items() if name.startswith("head.")}
         notes.append(f"the head is drawn anew for {new_head} classes (seed={config.seed})")
-    counters = {n: torch.zeros((), dtype=torch.int64) for n in network.state_dict() if n.endswith(OPTIONAL)}
-    return counters | tensors, notes
+    counters = {name: torch.zeros((), dtype=torch.int64) for name in expected if name.endswith(OPTIONAL)}
+    return counters | {name: t for name, t in tensors.items() if name in expected}, notes
 
 
 def _fit(path: Path, network: nn.Module, without_head: bool) -> tuple[dict[str, Tensor], list[str], list[str]]:
@@ -117,7 +121,8 @@ def compare(expected: Mapping[str, Shape], tensors: Mapping[str, Tensor]) -> lis
                 problems.append(f"missing: {name} {shape}")
         elif tuple(tensors[name].shape) != shape:
             problems.append(f"misshapen: {name} is {tuple(tensors[name].shape)}, expected {shape}")
-    return problems + [f"extra: {n} {tuple(t.shape)}" for n, t in tensors.items() if n not in expected]
+    unknown = {n: tuple(t.shape) for n, t in tensors.items() if n not in expected and not n.endswith(OPTIONAL)}
+    return problems + [f"extra: {name} {shape}" for name, shape in unknown.items()]
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -187,7 +192,18 @@ def _read_named(path: Path, network: nn.Module) -> tuple[dict[str, Tensor], list
 
 
 def _message(title: str, problems: list[str]) -> str:
-    return "\n".join([f"{title}: {len(problems)} differences", *(f"  {line}" for line in problems)])
+    """All of the problems, those that one layer's tensors share on one line, and their numbers at the end."""
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for line in problems:
+        match = re.fullmatch(r"(\w+: [\w.]+)\.(\w+) ((?:is )?\(.*)", line)
+        lines.setdefault((match[1], match[3]) if match else (line,), []).append(match[2] if match else "")
+    found = []
+    for words, names in lines.items():
+        joined = names[0] if len(names) == 1 else "{" + ", ".join(names) + "}"
+        found.append("  " + (f"{words[0]}.{joined} {words[1]}" if len(words) == 2 else words[0]))
+    kinds = Counter(line.split(":")[0] for line in problems)
+    numbers = ", ".join(f"{kinds[kind]} {kind}" for kind in ("missing", "extra", "misshapen"))
+    return "\n".join([f"{title}:", *found, numbers])
 
 
 def _hints(path: Path, config: RunConfig, classes: int, problems: list[str], without_head: bool) -> str:
@@ -233,8 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         about = {"overrides": overrides, "source": digest(options.file), "notes": notes}
         save_weights(state, options.out, about)
     except BadInput as error:
-        print(error, file=sys.stderr)
-        return 2
+        return refuse(error)
     values = sum(t.numel() for name, t in state.items() if not name.endswith(OPTIONAL))
     for note in notes:
         print(note)

@@ -13,10 +13,15 @@ SMALL = ["data.num_classes=5", "data.images_per_class=24", "data.eval_images_per
 """A run of a second or so: five classes, a quarter of the width, six steps an epoch."""
 
 
+def environment(**more: str) -> dict[str, str]:
+    """This process's, without the W&B service that it may have started: what a child of it logs there is lost."""
+    return {k: v for k, v in os.environ.items() if k != "WANDB_SERVICE"} | more
+
+
 def cli(*words: str, cwd: Path, module: str = "run", **env: str) -> subprocess.CompletedProcess[str]:
     """`python -m sepconv_lab.<module> words...` in a folder, with W&B offline and the environment of this process."""
     command = [sys.executable, "-m", f"sepconv_lab.{module}", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env={**os.environ, **env}, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment(**env), check=False)
 
 
 def deterministic(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

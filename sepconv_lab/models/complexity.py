@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from ..config import RunConfig
+from ..config import BadInput, RunConfig
 from ..layers import is_depthwise
 from . import build_model
 
@@ -134,11 +134,12 @@ def measure(network: nn.Module, image_size: int) -> Complexity:
         if isinstance(module, shown) or pool:
             hooks.append(module.register_forward_hook(note(name, module)))
     saved: dict[int, Tensor] = {}
-    weights = {id(p) for p in network.parameters()}
+    # By storage: a linear layer keeps a transposed view of its weight.
+    weights = {t.untyped_storage()._cdata for t in [*network.parameters(), *network.buffers()]}
 
     def pack(t: Tensor) -> Tensor:
-        if id(t) not in weights and t.untyped_storage()._cdata not in saved:
-            saved[t.untyped_storage()._cdata] = t
+        if t.untyped_storage()._cdata not in weights:
+            saved.setdefault(t.untyped_storage()._cdata, t)
         return t
 
     was_training = network.training
@@ -148,6 +149,8 @@ def measure(network: nn.Module, image_size: int) -> Complexity:
     try:
         with tracer, torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
             network(image)
+    except RuntimeError as error:
+        raise BadInput(f"images of {image_size} pixels are too small for this network: {error}") from error
     finally:
         network.train(was_training)
         for h in hooks:

@@ -102,8 +102,8 @@ def _search(at: Callable[[float], int], target: int) -> None:
         guess = _rounded(low + share * (high - low))
         if not low < guess < high:
             guess = _rounded((low + high) / 2)
-        if guess == 1.0 and start != 1.0:
-            guess = start if low < start < high else guess
+        if guess == 1.0 != start:
+            guess = 0.9999
         if not low < guess < high:
             return
         low, high = (guess, high) if miss(guess) < 0 else (low, guess)
@@ -201,13 +201,13 @@ def _target(config: RunConfig, num_classes: int) -> int:
     """The count that `match_to` names, directly or by a reference variant on the same images and classes."""
     assert isinstance(config.model, SkeletonConfig)
     wanted = config.model.match_to
-    if isinstance(wanted, str):
-        try:
-            wanted = int(float(wanted))
-        except ValueError:
-            return _reference_count(config, wanted, num_classes)
     assert wanted is not None
-    return wanted
+    if isinstance(wanted, int):
+        return wanted
+    try:
+        return int(float(wanted))
+    except (ValueError, OverflowError):
+        return _reference_count(config, wanted, num_classes)
 
 
 def _reference_count(config: RunConfig, text: str, num_classes: int) -> int:
@@ -219,9 +219,8 @@ def _reference_count(config: RunConfig, text: str, num_classes: int) -> int:
     if data:
         raise BadInput(f"model.match_to: {', '.join(data)}: the reference is counted on this run's own data")
     size = f"data.image_size={config.data.image_size}"
-    imports = [f"imports=[{','.join(config.imports)}]"] if config.imports else []
     try:
-        reference = compose([f"data={config.data.name}", size, f"data.num_classes={num_classes}", *imports, *overrides])
+        reference = compose([f"data={config.data.name}", size, f"data.num_classes={num_classes}", *overrides])
         return count(reference, num_classes, config.model.match)
     except BadInput as error:
         raise BadInput(f"model.match_to={text!r}: {error}") from error

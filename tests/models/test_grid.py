@@ -88,12 +88,13 @@ def test_every_combination_of_axes_trains(block: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["xception", "vgg_sep"])
 def test_skeletons_train_with_every_block(model: str) -> None:
-    """The same for whole skeletons from the command line's words, with activations reduced to none and ReLU."""
+    """The same for whole skeletons from the command line's words; activations reduced to ReLU, in the middle also none."""
     image = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     for block in BLOCKS:
         axes = {name: options for name, options in values(block).items() if name in (*GRID, "form")}
-        for name in axes.keys() & {"act", "mid_act"}:
-            axes[name] = [Activation.none, Activation.relu]
+        axes["act"] = [Activation.relu]
+        if "mid_act" in axes:
+            axes["mid_act"] = [Activation.none, Activation.relu]
         if model == "vgg_sep":
             del axes["residual"]
         for combination in itertools.product(*axes.values()):
@@ -120,18 +121,22 @@ def changes() -> Iterator[Any]:
                     yield pytest.param(block, axis, str(plain(value)).lower(), id=f"{block}-{axis}-{plain(value)}")
 
 
+NEAR_RELU = {"leaky_relu", "relu6"}
+"""They differ from ReLU below zero by 1 %, and above 6: layers with a norm seldom let that through."""
+
+
 @pytest.mark.parametrize(("block", "axis", "value"), changes())
 def test_each_value_of_each_axis_changes_the_computation(block: str, axis: str, value: str) -> None:
-    """In training mode, from the block's defaults and with every shared tensor equal, logits change by more than 1 %."""
-    image = torch.randn(4, 3, 24, 24, generator=torch.Generator().manual_seed(0))
-    base = [f"block={block}"]
-    if axis == "segments" or value == "relu6":
-        # Where segments are compared, so that both have them; ReLU and ReLU6 differ above 6, which norms seldom let through.
-        base += ["block.out_norm=false"] if value == "relu6" else []
-        image = image * (100 if value == "relu6" else 1)
-    expected = logits([*base, *(["block.mid_act=relu"] if (axis, value) == ("mid_act", "relu6") else [])], image)
-    found = logits([*base, f"block.{axis}={value}"], image)
-    assert (found - expected).norm() > 0.01 * expected.norm()
+    """In training mode, from the block's defaults and with every shared tensor equal, logits change by more than 1 %.
+
+    Two activations that are almost ReLU need only be distinguishable from it.
+    """
+    near = value in NEAR_RELU and (axis, block) != ("mid_act", "xception")  # whose default is none
+    image = torch.randn(4, 3, 24, 24, generator=torch.Generator().manual_seed(0)) * (100 if near else 1)
+    base = [f"block={block}", *(["block.out_norm=false"] if near else [])]
+    base += ["block.mid_norm=false"] if near and axis == "mid_act" else []
+    expected, found = logits(base, image), logits([*base, f"block.{axis}={value}"], image)
+    assert (found - expected).norm() > (0.001 if near else 0.01) * expected.norm()
 
 
 def test_mid_norm_before_depthwise_kernels_shows_only_at_the_border() -> None:
