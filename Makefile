@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/installed
 .PHONY: demo test check format clean
 
 demo: $(INSTALLED)  ## train the default variant on the embedded data, offline
-	$(BIN)/python -m sepconv_lab.run model=xception block.mid_act=none
+	$(BIN)/python -m sepconv_lab.run model=xception block.mid_act=none train.epochs=2
 	$(BIN)/python -m sepconv_lab.runs plot --latest
 
 test: $(INSTALLED)  ## fast tests first, then the slow ones
