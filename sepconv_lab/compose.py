@@ -48,7 +48,7 @@ CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
-    """The configuration of one run from command-line overrides, e.g. `["block.mid_act=relu", "train=smoke"]`.
+    """The configuration of one run from command-line overrides, e.g. `["block.mid_act=relu", "train=smoke"]`; later ones win.
 
     Raises BadInput with every problem found, one per line.
     """
@@ -148,6 +148,19 @@ def compose_sweep(overrides: Sequence[str]) -> list[tuple[list[str], RunConfig]]
     if problems:
         raise BadInput("\n".join(problems))
     return configs
+
+
+def check_given_once(overrides: Sequence[str]) -> None:
+    """Refuse a key that a person typed twice: Hydra would drop all but the last unseen. Raises BadInput.
+
+    Lists that are layered on purpose, a base and what a variant changes, go to `compose` directly, where the later one counts.
+    """
+    lines: dict[str, list[str]] = {}
+    for override in _parse(overrides):
+        lines.setdefault(override.key_or_group, []).append(_line(override))
+    repeated = [f"{key} is given twice: {', '.join(given)}" for key, given in lines.items() if len(given) > 1]
+    if repeated:
+        raise BadInput("\n".join(repeated))
 
 
 def resolve(cfg: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
@@ -251,7 +264,11 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed += OverridesParser.create().parse_overrides([line])
         except HydraException as error:
-            raise BadInput(f"{line}: not an override; write key=value or group=choice ({_one_line(error)})") from error
+            how = f"write key=value or group=choice ({_one_line(error)})"
+            key, _, value = line.partition("=")
+            if "=" in value:
+                how = f"quote what holds a '=': \"{key}='{value}'\""
+            raise BadInput(f"{line}: not an override; {how}") from error
     return parsed
 
 
@@ -346,9 +363,13 @@ def _effect_problems(key: str, config: RunConfig, value: Any) -> list[str]:
         return []
     for f, _ in settings(type(node)):
         if f.name == name and not active(node, f):
-            needed = f.metadata["needs"].replace("=!", " other than ").replace("|", " or ")
-            return [f"{key}={_text(value)}: has no effect here; it needs {group}.{needed}"]
+            needed = " and ".join(f"{group}.{_condition(c)}" for c in f.metadata["needs"].split(","))
+            return [f"{key}={_text(value)}: has no effect here; it needs {needed}"]
     return []
+
+
+def _condition(needs: str) -> str:
+    return needs.replace("=!", " other than ").replace("=none", " empty").replace("|", " or ")
 
 
 def _text(value: Any) -> str:

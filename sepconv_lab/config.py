@@ -37,7 +37,8 @@ def setting(
     """Declare one field of the schema.
 
     identity: the value is part of the run id. low/high: inclusive bounds; above: exclusive lower bound; odd: odd only.
-    needs: "field=a|b" in the same group, the condition without which the value has no effect (and is refused when set).
+    needs: "field=a|b" in the same group, the condition without which the value has no effect (and is refused when set); "!0"
+    stands for anything but zero, several conditions are separated by commas.
     neutral: for a field added after runs exist, the value that computes what was computed before it; it leaves ids unchanged.
     """
     bounds = {"low": low, "high": high, "above": above, "odd": odd}
@@ -322,9 +323,9 @@ class HubConfig(DataConfig):
 
     name: str = setting("hub", "the data set's name in the registry")
     path: Optional[str] = setting(None, "folder with the parquet files; empty: fetch `data.repo`", identity=False)
-    repo: Optional[str] = setting(None, "data set id on the hub", identity=False)
+    repo: Optional[str] = setting(None, "data set id on the hub", identity=False, needs="path=none")
     revision: Optional[str] = setting(
-        None, "commit on the hub (empty: the newest, resolved and recorded)", identity=False
+        None, "commit on the hub (empty: the newest, resolved and recorded)", identity=False, needs="path=none"
     )
     image_column: str = setting("image", "column of the encoded images")
     label_column: str = setting("label", "column of the integer labels")
@@ -343,7 +344,7 @@ class Cifar10Config(HubConfig):
     """CIFAR-10 (Krizhevsky 2009) as `uoft-cs/cifar10` lays it out."""
 
     name: str = setting("cifar10", "the data set's name in the registry")
-    repo: Optional[str] = setting("uoft-cs/cifar10", "data set id on the hub", identity=False)
+    repo: Optional[str] = setting("uoft-cs/cifar10", "data set id on the hub", identity=False, needs="path=none")
     num_classes: int = setting(10, "classes; 0: as many as the data has", low=0)
     image_column: str = setting("img", "column of the encoded images")
     flip: bool = setting(True, "random horizontal flips of the training images")
@@ -354,7 +355,7 @@ class Cifar100Config(Cifar10Config):
     """CIFAR-100 as `uoft-cs/cifar100` lays it out."""
 
     name: str = setting("cifar100", "the data set's name in the registry")
-    repo: Optional[str] = setting("uoft-cs/cifar100", "data set id on the hub", identity=False)
+    repo: Optional[str] = setting("uoft-cs/cifar100", "data set id on the hub", identity=False, needs="path=none")
     num_classes: int = setting(100, "classes; 0: as many as the data has", low=0)
     label_column: str = setting("fine_label", "column of the integer labels")
 
@@ -364,7 +365,7 @@ class ImagenetConfig(HubConfig):
     """ImageNet-1k as `ILSVRC/imagenet-1k` lays it out; its validation split is the test."""
 
     name: str = setting("imagenet", "the data set's name in the registry")
-    repo: Optional[str] = setting("ILSVRC/imagenet-1k", "data set id on the hub", identity=False)
+    repo: Optional[str] = setting("ILSVRC/imagenet-1k", "data set id on the hub", identity=False, needs="path=none")
     num_classes: int = setting(1000, "classes; 0: as many as the data has", low=0)
     image_size: int = setting(299, "side of the square images that the network sees, pixels", low=1)
     resize: int = setting(
@@ -435,7 +436,7 @@ class TrainConfig:
     optimizer: Optimizer = setting(Optimizer.sgd, "`rmsprop` has TensorFlow's semantics: epsilon inside the root")
     lr: float = setting(0.2, "highest learning rate", above=0)
     momentum: float = setting(0.9, "momentum", low=0, high=0.9999, needs="optimizer=sgd|rmsprop")
-    nesterov: bool = setting(True, "Nesterov's form of momentum", needs="optimizer=sgd")
+    nesterov: bool = setting(True, "Nesterov's form of momentum", needs="optimizer=sgd,momentum=!0")
     rmsprop_decay: float = setting(
         0.9, "decay of the squared gradients' average", low=0, high=0.9999, needs="optimizer=rmsprop"
     )
@@ -445,9 +446,9 @@ class TrainConfig:
     beta1: float = setting(0.9, "AdamW's first decay", low=0, high=0.9999, needs="optimizer=adamw")
     beta2: float = setting(0.999, "AdamW's second decay", low=0, high=0.99999, needs="optimizer=adamw")
     weight_decay: float = setting(5e-4, "coefficient w of w * weight added to the gradient (AdamW: decoupled)", low=0)
-    decay_norms: bool = setting(False, "weight decay on normalisation scales and shifts")
-    decay_biases: bool = setting(False, "weight decay on biases")
-    decay_depthwise: bool = setting(True, "weight decay on depthwise kernels")
+    decay_norms: bool = setting(False, "weight decay on normalisation scales and shifts", needs="weight_decay=!0")
+    decay_biases: bool = setting(False, "weight decay on biases", needs="weight_decay=!0")
+    decay_depthwise: bool = setting(True, "weight decay on depthwise kernels", needs="weight_decay=!0")
     schedule: Schedule = setting(Schedule.onecycle, "course of the learning rate")
     warmup_epochs: float = setting(
         0.0, "epochs of linear rise from zero", low=0, needs="schedule=constant|cosine|exponential"
@@ -576,14 +577,12 @@ def _type_words(kind: Any) -> str:
 
 def active(group: Any, f: dataclasses.Field[Any]) -> bool:
     """Whether the field has any effect, given the other values of its group (its `needs`)."""
-    needs: str = f.metadata["needs"]
-    if not needs:
-        return True
-    key, _, values = needs.partition("=")
-    value = plain(getattr(group, key))
-    if values.startswith("!"):
-        return str(value) != values[1:]
-    return str(value).lower() in values.split("|")
+    conditions = [c.partition("=")[::2] for c in f.metadata["needs"].split(",") if c]
+    return all(_holds(plain(getattr(group, key)), values) for key, values in conditions)
+
+
+def _holds(value: Any, values: str) -> bool:
+    return bool(value) if values == "!0" else str(value).lower() in values.split("|")
 
 
 def plain(value: Any) -> Any:

@@ -6,8 +6,10 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, which is refused before anythin
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import os
+import shlex
 import signal
 import sys
 import time
@@ -16,9 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .compose import CONF, compose, compose_sweep, register_schema, resolve, unknown
+from .compose import CONF, check_given_once, compose, compose_sweep, register_schema, resolve, unknown
 from .config import RECIPE, BadInput, RunConfig, placements, plain
 from .identity import command, run_id
+from .tables import print_table
 from .tracking import Busy, Record
 
 if TYPE_CHECKING:
@@ -166,9 +169,7 @@ def _carry_out(job: _Job, record: Record, name: str) -> dict[str, Any]:
         "device": device.type,
         "threads": threads,
         "precision": job.precision.name,
-        "command": "python -m sepconv_lab.run "
-        + " ".join(_shell(o) for o in command(config))
-        + f" train.threads={threads}",
+        "command": _command(config, threads),
         "attempts": None,
         "error": None,
     }
@@ -216,6 +217,12 @@ def _carry_out(job: _Job, record: Record, name: str) -> dict[str, Any]:
     return summary
 
 
+def _command(config: RunConfig, threads: int) -> str:
+    """What to type for the same bits, the number of threads spelled out."""
+    with_threads = dataclasses.replace(config, train=dataclasses.replace(config.train, threads=threads))
+    return "python -m sepconv_lab.run " + " ".join(shlex.quote(o) for o in command(with_threads))
+
+
 def _next_attempt(record: Record) -> int:
     path = record.path / "attempts"
     attempt = int(path.read_text() or 0) + 1 if path.exists() else 1
@@ -257,12 +264,6 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def _shell(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word)
-
-
 # --- command line -----------------------------------------------------------------------------------------------------
 
 
@@ -276,10 +277,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags = [w for w in words if w.startswith("-")]
     overrides = [w for w in words if not w.startswith("-")]
     try:
-        if not flags:
-            return _single(overrides)
         if set(flags) <= {"-m", "--multirun"}:
-            return _sweep(overrides)
+            check_given_once(overrides)
+            return _sweep(overrides) if flags else _single(overrides)
         for flag in flags:
             if flag.split("=")[0] not in HYDRA_FLAGS:
                 raise BadInput(unknown(flag, flag, HYDRA_FLAGS))
@@ -318,7 +318,6 @@ def _single(overrides: list[str]) -> int:
 def _sweep(overrides: list[str]) -> int:
     jobs = compose_sweep(overrides)
     _check_all([config for _, config in jobs])
-    before = time.time()
     outcomes: dict[str, str] = {}
     refused: dict[str, None] = {}
 
@@ -336,7 +335,7 @@ def _sweep(overrides: list[str]) -> int:
     with contextlib.suppress(SystemExit, KeyboardInterrupt):
         # Whatever the launcher says, the end is judged from the records.
         _hydra(["-m", *overrides], job)
-    code = _table(jobs, outcomes, before)
+    code = _table(jobs, outcomes)
     if refused:  # images that turned out to be unreadable, for one
         return refuse(BadInput("\n".join(refused)))
     return code
@@ -382,28 +381,23 @@ def _hydra(words: list[str], task: Callable[[RunConfig, list[str]], None]) -> No
         sys.argv = saved
 
 
-def _table(jobs: list[tuple[list[str], RunConfig]], outcomes: dict[str, str], since: float) -> int:
+def _table(jobs: list[tuple[list[str], RunConfig]], outcomes: dict[str, str]) -> int:
     """Print what varied, test accuracy, parameters and where each record is; 1 if any run did not finish."""
     common = set.intersection(*(set(o) for o, _ in jobs)) if len(jobs) > 1 else set()
     rows, failed = [], False
     for overrides, config in jobs:
         record, _ = record_of(config)
         summary = record.summary() or {"status": record.status(), "metrics": {}, "params": {}}
-        failed |= summary["status"] != "finished"
+        finished = summary["status"] == "finished"
+        failed |= not finished
         metrics = summary["metrics"]
         shown = [f"{metrics[k]:.4f}" if k in metrics else "-" for k in ("test/top1", "test_ema/top1")]
         varied = " ".join(o for o in overrides if o not in common) or "(one run)"
-        rows.append((varied, summary["status"], *shown, f"{summary['params'].get('total', 0):,}", str(record.path)))
-        if summary["status"] != "finished":
-            rows[-1] += (outcomes.get(" ".join(overrides)) or str(summary.get("error") or ""),)
-    header = ("varied", "status", "test top1", "averaged", "parameters", "record")
-    widths = [max(len(str(r[i])) for r in [header, *rows]) for i in range(len(header))]
+        error = "" if finished else outcomes.get(" ".join(overrides)) or str(summary.get("error") or "")
+        parameters = f"{summary['params'].get('total', 0):,}"
+        rows.append([varied, summary["status"], *shown, parameters, str(record.path), error])
     say("")
-    for row in [header, *rows]:
-        say(
-            "  ".join(str(c).ljust(w) for c, w in zip(row, widths, strict=False))
-            + ("  " + row[6] if len(row) > 6 else "")
-        )
+    print_table(["varied", "status", "test top1", "averaged", "parameters", "record", ""], rows)
     return 1 if failed else 0
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .compose import from_record, unknown
 from .config import BadInput, RunConfig, flat
+from .tables import print_table
 from .tracking import Record, records
 
 if TYPE_CHECKING:
@@ -132,12 +133,6 @@ def _short(value: Any) -> str:
     return text[:12] if len(text) >= 40 and " " not in text else text  # a digest, a commit
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(r[i]) for r in [header, *rows]) for i in range(len(header))]
-    for row in [header, *rows]:
-        print("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip())
-
-
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
@@ -154,6 +149,9 @@ def _list(args: argparse.Namespace) -> None:
     ]
     if args.columns:
         varied = args.columns.split(",")
+        for key in varied:
+            if not any(key in run.columns for run in found):
+                raise BadInput(unknown(key, key, found[0].columns))
     rows = []
     for run in found:
         metrics = run.summary.get("metrics") or {}

@@ -256,7 +256,10 @@ def fit(
         log(metrics)
         shown = " ".join(f"{k} {v:.4f}" for k, v in metrics.items() if k.endswith(("top1", "loss")))
         progress.say(f"epoch {training.step / training.epoch_steps:.2f}: {shown}")
-        if not math.isfinite(metrics[f"{split}/loss"]):
+        # An average that still holds wild early weights may recover; what is reported in the end has to be a number.
+        if not math.isfinite(metrics[f"{split}/loss"]) or (
+            split == "test" and not all(map(math.isfinite, metrics.values()))
+        ):
             raise Diverged(training.step)
         return metrics, predictions
 
@@ -287,6 +290,7 @@ def fit(
         np.savez(record.path / "predictions.npz", allow_pickle=False, **predictions)  # type: ignore[arg-type]
         crash_point("predictions.written")
         checkpoint.drop_previous(folder)
-        return training.results | metrics, progress.images_per_second
+        rates = (e["perf/images_per_second"] for e in reversed(record.events()) if "perf/images_per_second" in e)
+        return training.results | metrics, next(rates)  # the last logged: this attempt may only have evaluated
     finally:
         progress.close()

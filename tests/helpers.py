@@ -27,3 +27,9 @@ def cli(*words: str, cwd: Path, module: str = "run", **env: str) -> subprocess.C
 def deterministic(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Events without what time and load decide."""
     return [{k: v for k, v in e.items() if k != "time" and not k.startswith("perf/")} for e in events]
+
+
+def layered(base: list[str], *more: str) -> list[str]:
+    """A base of overrides without those that `more` sets anew, and `more`: no key is typed twice."""
+    keys = {word.split("=")[0] for word in more}
+    return [*(word for word in base if word.split("=")[0] not in keys), *more]

@@ -15,7 +15,7 @@ from PIL import Image
 from sepconv_lab import environment
 from sepconv_lab.run import main
 
-from .helpers import cli
+from .helpers import cli, layered
 
 TINY = ["data.num_classes=4", "data.images_per_class=8", "data.eval_images_per_class=2", "model.width=0.25",
         "train.batch_size=8", "wandb.mode=disabled"]  # fmt: skip
@@ -122,7 +122,9 @@ def test_a_sweep_is_refused_before_its_first_job_with_all_problems(refused: Call
     """Typos of all jobs at once; and what only the network or the data reveal, once each, not job by job."""
     message = refused("-m", *TINY, "block.mid_act=none,rellu,eluu", "seed=0,1", "train.lr=-1")
     assert len(message.splitlines()) == 3
-    message = refused("-m", *TINY, "model.width=1", "block.segments=1,7,channels", "train.accumulate=1,9", "seed=0,1")
+    message = refused(
+        "-m", *layered(TINY, "model.width=1", "block.segments=1,7,channels", "train.accumulate=1,9", "seed=0,1")
+    )
     assert "7 segments do not divide" in message
     assert "train.accumulate=9" in message
     assert len(message.splitlines()) == 2, message
@@ -223,7 +225,7 @@ def test_labels_out_of_range_are_refused_with_file_and_row(refused: Callable[...
     """And a label or an image that is not there, and a single class."""
     words = [*PHOTOS, "data=hub", f"data.path={table}"]
     train = table / "train-00000-of-00001.parquet"
-    assert f"{train}, row 1: label 1 is out of range" in refused(*words, "data.num_classes=1")
+    assert f"{train}, row 1: label 1 is out of range" in refused(*layered(words, "data.num_classes=1"))
     labels: list[int | None] = [i % 2 for i in range(20)]
     write_table(train, [*labels[:7], -1, *labels[8:]])
     assert f"{train}, row 7: label -1 is out of range" in refused(*words)

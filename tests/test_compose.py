@@ -133,3 +133,36 @@ def test_a_recorded_configuration_comes_back_the_same(overrides: list[str]) -> N
     config = compose(overrides)
     assert from_record(plain(config)) == config
     assert identity(compose(command(config)), "d") == identity(config, "d")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["train.momentum=0", "train.nesterov=true"], "train.momentum other than 0"),
+        (["train.weight_decay=0", "train.decay_norms=true"], "needs train.weight_decay other than 0"),
+        (["data=cifar10", "data.path=x", "data.repo=a/b"], "needs data.path empty"),
+        (["data=cifar10", "data.path=x", "data.revision=abc"], "needs data.path empty"),
+        (["model.match=params", "model.match_to=block=conv"], "quote"),
+    ],
+)
+def test_one_override_never_hides_another(overrides: list[str], words: str) -> None:
+    """What a second setting would switch off, or a second spelling replace, is refused."""
+    assert words in refused(*overrides)
+
+
+def test_a_value_without_effect_does_not_make_another_run() -> None:
+    """Without weight decay it does not matter what decays: one identity."""
+    from sepconv_lab.identity import identity
+
+    plain_sgd = compose(["train.weight_decay=0"])
+    plain_sgd.train.decay_norms = True
+    assert identity(plain_sgd, "d") == identity(compose(["train.weight_decay=0"]), "d")
+
+
+def test_a_key_typed_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Hydra would drop the first unseen; on the command line it is a mistake, in a sweep too."""
+    from sepconv_lab.run import main
+
+    for words in (["seed=0", "block=conv", "seed=1"], ["-m", "seed=0,1", "seed=2"]):
+        assert main(words) == 2
+        assert "seed is given twice: seed=0" in capsys.readouterr().err

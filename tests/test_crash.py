@@ -27,12 +27,12 @@ from sepconv_lab.run import main, run
 from sepconv_lab.tracking import Record, records
 
 from .forked import Runner
-from .helpers import SMALL, cli, deterministic, environment
+from .helpers import SMALL, cli, deterministic, environment, layered
 
 pytestmark = pytest.mark.slow
 
-WORDS = [*SMALL, "data.images_per_class=12", "data.eval_images_per_class=4", "train.epochs=2", "wandb.mode=disabled",
-         "train.checkpoint_every=1e-9"]  # fmt: skip
+WORDS = layered(SMALL, "data.images_per_class=12", "data.eval_images_per_class=4", "train.epochs=2", "wandb.mode=disabled",
+         "train.checkpoint_every=1e-9")  # fmt: skip
 """Three steps an epoch, a checkpoint after each."""
 KILLS = int(os.environ.get("SEPCONV_KILLS", "36"))
 """Kills in all, at least; the nightly number is 200."""
@@ -175,7 +175,9 @@ def wait_for_steps(runs_dir: Path, steps: int, process: subprocess.Popen[str]) -
     raise AssertionError("the run logs nothing")
 
 
-LONG = [*WORDS[:-4], "train.epochs=30", "wandb.mode=disabled", "train.checkpoint_every=1000", "train.eval_every=15"]
+LONG = layered(
+    WORDS, "data.eval_images_per_class=8", "train.epochs=30", "train.checkpoint_every=1000", "train.eval_every=15"
+)
 """Steps enough that a signal comes in the middle, and no checkpoint by itself for long."""
 
 
@@ -218,7 +220,7 @@ def test_the_true_command_survives_sigkill(
     long_run: dict[str, Any], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """`python -m sepconv_lab.run` killed in the middle, W&B mirror and all: the same command goes on to the same bits."""
-    words = [*LONG, "train.checkpoint_every=0.1", "wandb.mode=offline"]
+    words = layered(LONG, "train.checkpoint_every=0.1", "wandb.mode=offline")
     process = started(words, tmp_path, WANDB_API_KEY="f" * 40)
     wait_for_steps(tmp_path / "runs", 3, process)
     deadline = time.monotonic() + 60

@@ -253,3 +253,26 @@ def test_the_runs_command_lists_shows_diffs_and_draws(finished: Path) -> None:
     assert cli(*base, "show", "zzz", module="runs", cwd=finished).returncode == 2
     assert cli(*base, "plot", "--latest", module="runs", cwd=finished).returncode == 0
     assert (finished / "curves.png").stat().st_size > 10_000
+
+
+def test_a_run_evaluated_again_keeps_its_throughput(tmp_path: Path) -> None:
+    """Without its summary a trained run is only evaluated again, and the record does not claim zero images a second."""
+    words = [*SMALL, *QUIET, f"runs_dir={tmp_path}"]
+    assert main(words) == 0
+    (record,) = records(tmp_path)
+    before = record.summary()
+    assert before is not None
+    (record.path / "summary.json").unlink()
+    assert main(words) == 0
+    after = record.summary()
+    assert after is not None
+    assert after["images_per_second"] == before["images_per_second"] > 0
+    assert after["metrics"] == before["metrics"]
+    assert after["command"].count("train.threads=") == 1
+
+
+def test_an_unknown_column_is_refused(finished: Path) -> None:
+    """A misspelt column is not a column of nulls."""
+    out = cli("--runs-dir", str(finished.parent), "list", "--columns", "block.mid_acts", module="runs", cwd=finished)
+    assert out.returncode == 2
+    assert "Did you mean block.mid_act?" in out.stderr

@@ -102,6 +102,10 @@ class Folder(Photos):
             return {"all": _images(root, names)}
         if "test" not in top:
             raise BadInput(f"{root}: has train/ but no test/; found: {', '.join(top)}")
+        if self.config.test_fraction != type(self.config).test_fraction:
+            raise BadInput(
+                f"data.test_fraction={self.config.test_fraction:g}: {root} has a test/ folder, nothing is split off"
+            )
         unknown = [name for name in _folders(root / "test") if name not in names]
         if unknown:
             raise BadInput(

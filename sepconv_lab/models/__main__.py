@@ -17,7 +17,7 @@ from ..compose import compose, unknown
 from ..config import BadInput
 from ..registry import CONFIGS
 from ..run import refuse
-from ..runs import print_table
+from ..tables import print_table
 from .complexity import Complexity, complexity
 from .matching import class_count, variant_overrides
 

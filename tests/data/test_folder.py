@@ -174,3 +174,15 @@ def test_one_class(folder: Path, of: Config) -> None:
     for split in ("train", "test"):
         shutil.rmtree(folder / split / "cat")
     refused(of(folder), "1 class; at least 2 are needed")
+
+
+def test_a_test_fraction_beside_a_test_folder_is_refused(tmp_path: Path, of: Config) -> None:
+    """Where `test/` exists nothing is split off, so asking for a share is refused, not ignored."""
+    for split in ("train", "test"):
+        for name in ("a", "b"):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for i in range(4):
+                (folder / f"{i}.png").write_bytes(picture(i))
+    with pytest.raises(BadInput, match="test_fraction"):
+        data.sizes(of(tmp_path, "data.test_fraction=0.4"))
