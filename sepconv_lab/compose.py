@@ -85,14 +85,14 @@ def _compose_choices(choices: tuple[str, ...], registered: tuple[str, ...]) -> D
     registered: the known blocks and models, which make an older answer stale.
     """
     try:
-        with _initialised():
+        with initialised():
             return hydra.compose("config", list(choices))
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInput(_one_line(error)) from error
 
 
 @contextlib.contextmanager
-def _initialised() -> Iterator[ConfigLoader]:
+def initialised() -> Iterator[ConfigLoader]:
     """Hydra on our folder of presets, whatever else may be initialised; its state is put back after."""
     register_schema()
     state = Singleton.get_state()
@@ -106,7 +106,7 @@ def _initialised() -> Iterator[ConfigLoader]:
 
 @functools.cache
 def _presets(group: str) -> list[str]:
-    with _initialised() as loader:
+    with initialised() as loader:
         return loader.get_group_options(group)
 
 
@@ -161,6 +161,11 @@ def check_given_once(overrides: Sequence[str]) -> None:
     repeated = [f"{key} is given twice: {', '.join(given)}" for key, given in lines.items() if len(given) > 1]
     if repeated:
         raise BadInput("\n".join(repeated))
+
+
+def values(overrides: Sequence[str]) -> dict[str, Any]:
+    """Key -> value, as Hydra reads it, of overrides such as `train.threads=1`. Raises BadInput."""
+    return {o.key_or_group: o.value() for o in _parse(overrides)}
 
 
 def resolve(cfg: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:

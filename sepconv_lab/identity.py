@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from . import registry
@@ -33,7 +34,19 @@ def identity(config: RunConfig, data_digest: str, weights_digest: str | None = N
 
 def run_id(config: RunConfig, data_digest: str, weights_digest: str | None = None) -> str:
     """16 hexadecimal digits; equal for equal identities, however they were spelled."""
-    text = json.dumps(identity(config, data_digest, weights_digest), sort_keys=True, separators=(",", ":"))
+    return _hashed(identity(config, data_digest, weights_digest))
+
+
+def run_ids(
+    config: RunConfig, seeds: Iterable[int], data_digest: str, weights_digest: str | None = None
+) -> dict[int, str]:
+    """seed -> run id of the same configuration at that seed: what `run_id` gives, for many seeds at once."""
+    found = identity(config, data_digest, weights_digest)
+    return {seed: _hashed(found | {"seed": seed}) for seed in seeds}
+
+
+def _hashed(found: dict[str, Any]) -> str:
+    text = json.dumps(found, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from .models.complexity import Complexity
 
 
-def run(config: RunConfig, *, name: str = "") -> dict[str, Any]:
+def run(config: RunConfig, *, name: str = "", context: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Carry out one run and return its summary; a finished one is returned as it is, an unfinished one resumes.
 
+    context: what W&B shows of the run beside its configuration, such as study and variant.
     Raises BadInput before anything is written, and Busy when another process owns the record.
     """
     record, weights_digest = record_of(config)
@@ -47,7 +48,7 @@ def run(config: RunConfig, *, name: str = "") -> dict[str, Any]:
         done = ended(record, config)  # it may have ended while we came to own it
         if done is not None:
             return done
-        return _carry_out(job, record, name)
+        return _carry_out(job, record, name, context or {})
 
 
 def record_of(config: RunConfig) -> tuple[Record, str | None]:
@@ -87,13 +88,17 @@ class _Job:
     weights_digest: str | None
 
 
-def check(config: RunConfig) -> int:
-    """Whether hardware, data and network allow the run, without decoding images; the number of classes. Raises BadInput."""
+def check(config: RunConfig, *, network: bool = True) -> int:
+    """Whether hardware, data and network allow the run, without decoding images; the number of classes. Raises BadInput.
+
+    network: False where the caller has built it already.
+    """
     from . import data, environment, models
 
     environment.resolve_precision(config.train, environment.resolve_device(config.train))
     images, _, _, classes = data.sizes(config.data)
-    models.check_buildable(config, classes)
+    if network:
+        models.check_buildable(config, classes)
     if config.train.batch_size > images:
         raise BadInput(f"train.batch_size={config.train.batch_size}: the training split has {images} images")
     if config.train.accumulate > config.train.batch_size:
@@ -127,7 +132,7 @@ def _prepare(config: RunConfig, weights_digest: str | None) -> _Job:
     return _Job(config, device, precision, threads, loaded, network, counts, weights_digest)
 
 
-def _carry_out(job: _Job, record: Record, name: str) -> dict[str, Any]:
+def _carry_out(job: _Job, record: Record, name: str, context: Mapping[str, str]) -> dict[str, Any]:
     from . import checkpoint, environment
     from .models import matching
     from .train import Diverged, Interrupted, Training, fit, total_steps
@@ -185,7 +190,9 @@ def _carry_out(job: _Job, record: Record, name: str) -> dict[str, Any]:
                 say(f"going on from step {training.step} of {training.total}")
             began -= training.seconds
             record.cut_metrics(state["metrics_bytes"] if state else 0)
-            mirror = WandbMirror(config, record.run_id, record.path, summary["attempts"], name or record.run_id)
+            mirror = WandbMirror(
+                config, record.run_id, record.path, summary["attempts"], name or record.run_id, context
+            )
             for event in record.events():
                 mirror.log(event)
             summary["metrics"], rate = fit(training, record, mirror, should_stop=lambda: bool(stop))

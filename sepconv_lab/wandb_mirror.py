@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,15 @@ from .config import RunConfig, WandbMode, flat
 class WandbMirror:
     """One W&B run for one attempt of a run. A resumed attempt replays the record's earlier events first."""
 
-    def __init__(self, config: RunConfig, run_id: str, folder: Path, attempt: int, name: str):
+    def __init__(
+        self,
+        config: RunConfig,
+        run_id: str,
+        folder: Path,
+        attempt: int,
+        name: str,
+        context: Mapping[str, str] | None = None,
+    ):
         self.error: str | None = None
         self.id: str | None = None
         self._run: Any = None
@@ -38,7 +46,7 @@ class WandbMirror:
                 name=config.wandb.name or name,
                 tags=list(config.wandb.tags) or None,
                 notes=config.wandb.notes,
-                config=flat(config) | {"run_id": run_id, "attempt": attempt},
+                config=flat(config) | {"run_id": run_id, "attempt": attempt} | dict(context or {}),
                 dir=str(folder),
                 reinit="create_new",
                 settings=settings,

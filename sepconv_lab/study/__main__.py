@@ -1,0 +1,313 @@
+"""Studies from the command line: `python -m sepconv_lab.study list|plan|run|status|retry NAME_OR_PATH [overrides]`
+
+  list                    the studies that there are
+  plan   NAME [...]       the runs, their sizes, time and disk, what is finished; starts nothing
+  run    NAME [...]       freezes the plan and runs what is not finished; the same command again goes on
+  status NAME [...]       done, running, failed and waiting, from the records alone
+  retry  NAME [...]       failed and diverged runs again
+
+Overrides: scale=smoke|lab|paper (lab), seeds=3 or seeds=[0,1], stage=fixed|tuned, any override of a run (for all of them),
+Hydra's launcher (hydra/launcher=joblib hydra.launcher.n_jobs=2). --replan: freeze a study that has changed since.
+Exit codes: 0 all runs finished, 1 some did not, 2 bad input, refused before anything is trained or written.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import compose as composing
+from ..config import BadInput
+from ..progress import duration
+from ..run import refuse, say
+from ..tables import print_table
+from ..tracking import Record
+from . import definition, estimate, tuning
+from .definition import Study, is_execution, seed_list
+from .launch import Note, Stopped, Supervisor, check_hydra
+from .plan import STAGES, Plan, freeze, frozen_plans, make_plan
+from .status import DONE, STUCK, State, print_status, states
+
+COMMANDS = ("list", "plan", "run", "status", "retry")
+
+
+@dataclass
+class Request:
+    """What the command line asks for."""
+
+    command: str
+    name: str
+    scale: str = ""
+    stage: str = "fixed"
+    seeds: tuple[int, ...] | None = None
+    replan: bool = False
+    runs_dir: str = "runs"
+    hydra: list[str] = field(default_factory=list)
+    overrides: list[str] = field(default_factory=list)
+
+    @property
+    def execution(self) -> dict[str, Any]:
+        """Where and how to carry runs out: what no result depends on."""
+        return composing.values([w for w in self.overrides if is_execution(w)])
+
+
+def parse(words: Sequence[str]) -> Request:
+    """The request in command-line words. Raises BadInput."""
+    command, *rest = words
+    if command not in COMMANDS:
+        raise BadInput(composing.unknown(command, command, COMMANDS))
+    named = [w for w in rest if "=" not in w and not w.startswith("-")]
+    if command != "list" and len(named) != 1:
+        raise BadInput(f"study {command} takes one study: a name as in `study list`, or a path; got {named or 'none'}")
+    found = Request(command, named[0] if named else "")
+    composing.check_given_once([w for w in rest if "=" in w and not w.startswith(("-", "seeds="))])
+    for word in rest:
+        key, _, value = word.partition("=")
+        if word in named:
+            continue
+        if word == "--replan" and command in ("run", "retry"):
+            found.replan = True
+        elif word.startswith("-"):
+            raise BadInput(composing.unknown(word, word, ["--replan"] if command in ("run", "retry") else []))
+        elif key == "scale":
+            found.scale = value
+        elif key == "stage":
+            if value not in STAGES:
+                raise BadInput(composing.unknown(word, value, STAGES))
+            found.stage = value
+        elif key == "seeds":
+            found.seeds = seed_list(value)
+        elif key == "runs_dir":
+            found.runs_dir = str(composing.values([word])["runs_dir"])
+        elif key.startswith("hydra"):
+            found.hydra.append(word)
+        else:
+            found.overrides.append(word)
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    try:
+        request = parse(words)
+        return {"list": _list, "plan": _plan, "run": _run, "status": _status, "retry": _run}[request.command](request)
+    except BadInput as error:
+        return refuse(error)
+    except (Stopped, KeyboardInterrupt):
+        say("stopped; the same command goes on from the last checkpoints")
+        return 1
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _list(request: Request) -> int:
+    rows = []
+    for path in definition.shipped():
+        study = definition.load(path)
+        frozen = frozen_plans(request.runs_dir, study.name)
+        done = "; ".join(f"{p.label}: {_done(states(p, request.runs_dir))}" for p in frozen)
+        claim = study.claim.id if study.claim else "-"
+        rows.append([study.name, claim, f"{len(study.variants)} x {len(study.seeds)}", done or "-", study.question])
+    if not rows:
+        raise BadInput(f"no study here: none in {definition.EXPERIMENTS}/*/study.yaml")
+    print_table(["study", "claim", "variants x seeds", "finished", "question"], rows)
+    return 0
+
+
+def _done(found: Sequence[State]) -> str:
+    return f"{sum(s.status in DONE for s in found)}/{len(found)}"
+
+
+def _plan(request: Request) -> int:
+    study = definition.load(request.name)
+    plan, notes = _made(study, request)
+    found = states(plan, request.runs_dir)
+    seconds, source = estimate.seconds_per_run(plan, found, request.runs_dir)
+    disk = {name: estimate.bytes_per_run(plan, name) for name in plan.variants}
+    print(f"{study.name}, {plan.label}, plan {plan.plan_id}: {study.question}")
+    if plan.claim:
+        print(f"claim {plan.claim['id']}: {plan.claim['statement']}\n  decided by: {'; '.join(plan.claim['contrasts'])}; "
+              f"smallest effect {plan.claim['smallest_effect']:g} in ln error; {plan.claim['interval']} intervals")  # fmt: skip
+    print(f"seeds {', '.join(map(str, plan.seeds))}; baseline {plan.baseline}")
+    common = set.intersection(*(set(v.overrides) for v in plan.variants.values()))
+    print(f"all: {shlex.join(sorted(common)) or '(the defaults)'}\n")
+    mine: dict[str, list[State]] = {name: [] for name in plan.variants}
+    for state in found:
+        mine[state.run.variant].append(state)
+    rows = []
+    for name, v in plan.variants.items():
+        words = shlex.join(w for w in v.overrides if w not in common) or "(all)"
+        sizes = [f"{v.params:,}", f"{v.macs / 1e6:,.1f} M", f"{v.steps:,}" if v.steps else "?"]
+        rows.append([name, words, *sizes, _time(seconds[name]), f"{disk[name] / 1e6:.1f} MB", _done(mine[name])])
+    print_table(["variant", "overrides", "parameters", "MACs", "steps", "a run", "disk", "finished"], rows)
+    left = [s.run for s in found if s.status not in DONE]
+    cost, room = sum(seconds[r.variant] for r in left), sum(disk[r.variant] for r in left)
+    print(
+        f"\n{len(found)} runs, all variants of a seed before the next seed: {len(found) - len(left)} finished, {len(left)} to do, "
+        f"{_time(cost)} one after another on this machine (from {source}), {room / 1e6:,.0f} MB"
+    )
+    for line in notes:
+        print(f"note: {line}")
+    frozen = [p for p in frozen_plans(request.runs_dir, study.name) if p.selection == plan.selection]
+    if frozen and frozen[0].plan_id != plan.plan_id:
+        print(
+            f"note: plan {frozen[0].plan_id} is frozen, and the study has changed since; `study run --replan` freezes this one"
+        )
+    if request.stage == "tuned":
+        print("note: this is the tuning stage; the tuned runs follow it, at the rates that it chooses on validation")
+    print("nothing was started")
+    return 0
+
+
+def _time(seconds: float) -> str:
+    return "?" if math.isnan(seconds) else duration(seconds)
+
+
+def _made(study: Study, request: Request, fetch: bool = False) -> tuple[Plan, list[str]]:
+    """The plan of the stage that a request begins with."""
+    scale = request.scale or "lab"
+    if request.stage == "fixed":
+        return make_plan(study, scale, overrides=request.overrides, seeds=request.seeds, fetch=fetch)
+    study.at(scale)
+    rates = tuning.base_rates(study, scale, request.overrides)
+    return _tuning_plan(study, request, rates, tuning.grid(study), fetch)
+
+
+def _tuning_plan(
+    study: Study, request: Request, rates: Mapping[str, float], exponents: Sequence[int], fetch: bool
+) -> tuple[Plan, list[str]]:
+    assert study.tune is not None
+    scale = request.scale or "lab"
+    return make_plan(
+        study, scale, overrides=request.overrides, seeds=study.tune.seeds, stage="tune", fetch=fetch,
+        variants=tuning.candidates(study, scale, rates, exponents),
+    )  # fmt: skip
+
+
+def _status(request: Request) -> int:
+    study = definition.load(request.name)
+    plans = frozen_plans(request.runs_dir, study.name)
+    if not plans:
+        raise BadInput(f"no plan of {study.name} in {request.runs_dir}: `study run {request.name}` freezes one")
+    wanted = [w for w in request.overrides if not is_execution(w)]
+    chosen = [
+        p for p in plans
+        if request.scale in ("", p.scale) and set(wanted) <= set(p.overrides) and request.stage in ("fixed", p.stage)
+    ]  # fmt: skip
+    if not chosen:
+        raise BadInput(f"no plan of {study.name} is like that; there are: {', '.join(p.label for p in plans)}")
+    found = []
+    for number, plan in enumerate(chosen):
+        print("\n" * bool(number), end="")
+        found += print_status(plan, request.runs_dir)
+    return 0 if all(s.status in DONE for s in found) else 1
+
+
+def _run(request: Request) -> int:
+    study = definition.load(request.name)
+    check_hydra(request.hydra)
+    if request.stage == "fixed":
+        plan, _ = _made(study, request, fetch=True)
+        return _carry_out(plan, request)
+    scale = request.scale or "lab"
+    rates = tuning.base_rates(study, scale, request.overrides)
+    below = above = 0
+    while True:
+        exponents = tuning.grid(study, below, above)
+        plan, _ = _tuning_plan(study, request, rates, exponents, fetch=True)
+        request.replan |= bool(below or above)  # the grid grew by its own rule
+        code = _carry_out(plan, request)
+        if code:
+            bad = [s for s in states(plan, request.runs_dir) if s.status not in ("finished", "diverged")]
+            if bad:
+                return code  # at a rate that is too high, diverging is an answer
+        best = tuning.choose(study, rates, exponents, states(plan, request.runs_dir))
+        down, up = tuning.extension(exponents, best)
+        down, up = down * (below < tuning.EXTENSIONS), up * (above < tuning.EXTENSIONS)
+        if not (down or up):
+            break
+        below, above = below + down, above + up
+        say(f"some variant's best rate is at the grid's edge: {len(tuning.grid(study, below, above))} points for all")
+    chosen = tuning.tuned(study, scale, rates, best)
+    for name in chosen:
+        say(
+            f"{name}: {chosen[name][-1]}"
+            + (" (still at the edge)" if best[name] in (exponents[0], exponents[-1]) else "")
+        )
+    if request.stage == "tune":
+        return 0
+    plan, _ = make_plan(
+        study, scale, overrides=request.overrides, seeds=request.seeds, stage="tuned", variants=chosen, fetch=True
+    )
+    return _carry_out(plan, request)
+
+
+def _carry_out(plan: Plan, request: Request) -> int:
+    """Freeze a plan, launch what is not finished, and judge the end from the records."""
+    Record(request.runs_dir, "0").check_writable()
+    plan = freeze(plan, request.runs_dir, replan=request.replan)
+    found = states(plan, request.runs_dir)
+    todo = [i for i, s in enumerate(found) if s.status in ("waiting", "interrupted")]
+    if request.command == "retry":
+        for i, state in enumerate(found):
+            if state.status in STUCK:
+                _clear(state, plan, request)
+                todo.append(i)
+        todo.sort()
+        if not todo:
+            say(f"{plan.study}, {plan.label}: nothing to retry: {_done(found)} finished")
+            return 0 if all(s.status in DONE for s in found) else 1
+    if all(s.status in DONE for s in found):
+        say(f"{plan.study}, {plan.label}, plan {plan.plan_id}: all {len(found)} runs are finished; nothing to do")
+        _point_to_report(plan, request)
+        return 0
+    say(
+        f"{plan.study}, {plan.label}, plan {plan.plan_id}: {len(found)} runs, {_done(found)} finished, {len(todo)} to run"
+    )
+    began = time.time()
+    stopped = False
+    try:
+        Supervisor(plan, request.runs_dir, request.hydra, request.execution).go(todo)
+    except Stopped:
+        stopped = True
+    say("")
+    found = print_status(plan, request.runs_dir)
+    if stopped:
+        raise Stopped
+    done = all(s.status in DONE for s in found)
+    say(f"\n{_done(found)} finished" + (f" in {duration(time.time() - began)}" if todo else ""))
+    if any(s.status in STUCK for s in found):
+        say(f"`python -m sepconv_lab.study retry {request.name} ...` runs failed and diverged runs again")
+    if any(s.status in ("waiting", "interrupted") for s in found):
+        say("the same command goes on with what has not ended")
+    _point_to_report(plan, request)
+    return 0 if done else 1
+
+
+def _clear(state: State, plan: Plan, request: Request) -> None:
+    """Make way for another attempt: a diverged record is put aside, a failed one goes on from its last checkpoint."""
+    record = Record(request.runs_dir, str(state.run.run_id))
+    if state.status == "diverged":
+        with record.owned():
+            say(f"{state.run.name}: archived {record.archive()}")
+    Note(plan.folder(request.runs_dir), state.run).clear()
+
+
+def _point_to_report(plan: Plan, request: Request) -> None:
+    if plan.stage != "tune":
+        where = "" if request.runs_dir == "runs" else f" --runs-dir {shlex.quote(request.runs_dir)}"
+        say(f"report: python -m sepconv_lab.report {plan.study} --label {plan.label}{where}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

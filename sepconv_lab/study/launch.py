@@ -1,0 +1,273 @@
+"""Runs of a frozen plan through one of Hydra's launchers. The launcher's word is not trusted: records are read.
+
+A launcher may stop at the first dead worker (joblib), wait for ever for a job that was killed (submitit on a Slurm without
+accounting), or report only the first error. So after each launch the records say what ended, what was never
+attempted is launched again, and what a collapsing pool took with it is launched once more, alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import compose as composing
+from ..compose import CONF
+from ..config import BadInput
+from ..tracking import Busy, Record, write_atomically
+from .plan import Plan, PlannedRun, from_json
+
+POLL = 1.0
+"""Seconds between looks at the records while a cluster works."""
+GRACE = 20.0
+"""Seconds that an attempted run may be unlocked and without a summary before its process counts as dead."""
+
+
+class Stopped(Exception):
+    """Somebody asked the study to stop."""
+
+
+# --- one job, perhaps in another process or on another machine --------------------------------------------------------
+
+
+def carry_out(launch: str | Path, job: int) -> None:
+    """Carry out one run of a launch from the frozen plan alone; whatever goes wrong ends in its record or in a note.
+
+    Raises KeyboardInterrupt when the run was told to stop, so that its launcher stops too.
+    """
+    path = Path(launch)
+    told = json.loads(path.read_text())
+    plan = from_json((path.parent / "plan.json").read_bytes(), str(path.parent / "plan.json"))
+    planned = plan.runs[told["runs"][job]]
+    note = Note(path.parent, planned)
+    note.clear()
+    try:
+        summary = _run(plan, planned, told)
+    except Busy:
+        return  # another process is at it
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: one job never stops the others
+        words = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+        note.write(words, traceback.format_exc())
+        return
+    if summary["status"] == "interrupted":
+        raise KeyboardInterrupt
+
+
+def _run(plan: Plan, planned: PlannedRun, told: Mapping[str, Any]) -> dict[str, Any]:
+    from ..run import record_of, run
+
+    config = plan.config(planned, told["runs_dir"], told["execution"])
+    record, _ = record_of(config)
+    if record.run_id != planned.run_id:
+        raise BadInput(
+            f"{planned.name} was planned as {planned.run_id} and has become {record.run_id}: its data, initial weights or code "
+            "changed since the plan was frozen; `study run --replan` plans anew"
+        )
+    claim = plan.claim["id"] if plan.claim else ""
+    context = {
+        "study": plan.study,
+        "variant": planned.variant,
+        "claim": claim,
+        "plan": plan.plan_id,
+        "scale": plan.label,
+    }
+    return run(config, name=planned.name, context=context)
+
+
+class Note:
+    """What went wrong with a run that could not even begin its record."""
+
+    def __init__(self, folder: Path, planned: PlannedRun):
+        self.path = folder / "notes" / f"{planned.run_id}.txt"
+
+    def read(self) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return self.path.read_text()
+        return ""
+
+    def write(self, words: str, trace: str) -> None:
+        self.path.parent.mkdir(exist_ok=True)
+        write_atomically(self.path, f"{words}\n\n{trace}".encode())
+
+    def clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+# --- all jobs ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Supervisor:
+    """Launches runs of a plan until each has ended, was killed, or cannot be started."""
+
+    plan: Plan
+    runs_dir: str
+    hydra: Sequence[str] = ()
+    """Hydra's own overrides, such as hydra/launcher=joblib."""
+    execution: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.folder = self.plan.folder(self.runs_dir)
+        choice = next((w.split("=", 1)[1] for w in self.hydra if w.split("=")[0] == "hydra/launcher"), "basic")
+        self.on_cluster = _kind(choice).startswith("submitit")
+
+    def go(self, runs: Sequence[int]) -> None:
+        """Launch runs (indices into the plan's). Raises Stopped when told to stop."""
+        waiting, struck = list(runs), set[int]()
+        while waiting:
+            before = {i: self._attempts(i) for i in waiting}
+            collapsed = self._launch(waiting, before)
+            attempted = {i for i in waiting if self._attempts(i) > before[i] or self._note(i)}
+            if collapsed:
+                struck |= {i for i in attempted if not self._ended(i)}
+            untouched = [
+                i for i in waiting if i not in attempted and not self._ended(i) and not self._record(i).is_locked()
+            ]
+            if len(untouched) == len(waiting):
+                break  # this launcher starts nothing
+            waiting = untouched
+        for i in sorted(struck):  # one of them broke the pool; alone, each shows whether it was the one
+            self._launch([i], {i: self._attempts(i)})
+
+    def _launch(self, runs: Sequence[int], before: Mapping[int, int]) -> bool:
+        """One launch; whether the launcher broke down. Raises Stopped."""
+        number = sum(1 for _ in self.folder.glob("launch-*.json")) + 1
+        told = {"runs": list(runs), "runs_dir": self.runs_dir, "execution": dict(self.execution or {})}
+        path = self.folder / f"launch-{number}.json"
+        write_atomically(path, json.dumps(told).encode())
+        jobs = ",".join(map(str, range(len(runs))))
+        words = ["-m", f"launch='{path}'", f"job={jobs}", f"hydra.sweep.dir='{self.folder / 'launcher'}'", *self.hydra]
+        try:
+            if not self.on_cluster:
+                _multirun(words)
+                return False
+            return self._watched(words, runs, before)
+        except BrokenExecutor:
+            return True
+        except KeyboardInterrupt as error:
+            raise Stopped from error
+        except SystemExit:
+            return False
+
+    def _watched(self, words: list[str], runs: Sequence[int], before: Mapping[int, int]) -> bool:
+        """Let the launcher wait in a thread and look at the records: it may wait for the dead."""
+        failure: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                _multirun(words)
+            except BaseException as error:
+                failure.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        dead_since: dict[int, float] = {}
+        while thread.is_alive():
+            thread.join(POLL)
+            over = 0
+            for i in runs:
+                silent = self._attempts(i) > before[i] and not self._ended(i) and not self._record(i).is_locked()
+                dead_since = {k: v for k, v in dead_since.items() if k != i or silent}
+                if silent:
+                    dead_since.setdefault(i, time.monotonic())
+                over += self._ended(i) or bool(self._note(i)) or (silent and time.monotonic() - dead_since[i] > GRACE)
+            if over == len(runs):
+                return False
+        if failure and isinstance(failure[0], BadInput):
+            raise failure[0]
+        return False
+
+    def _record(self, i: int) -> Record:
+        return Record(self.runs_dir, str(self.plan.runs[i].run_id))
+
+    def _ended(self, i: int) -> bool:
+        return (self._record(i).path / "summary.json").exists()
+
+    def _attempts(self, i: int) -> int:
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return int((self._record(i).path / "attempts").read_text())
+        return 0
+
+    def _note(self, i: int) -> str:
+        return Note(self.folder, self.plan.runs[i]).read()
+
+
+def _kind(launcher: str) -> str:
+    """The plugin behind a launcher's name: a preset of conf/hydra/launcher names it in its defaults."""
+    import yaml
+
+    preset = CONF / "hydra" / "launcher" / f"{launcher}.yaml"
+    if not preset.exists():
+        return launcher
+    defaults = (yaml.safe_load(preset.read_text()) or {}).get("defaults", [])
+    return next((d for d in defaults if isinstance(d, str) and d != "_self_"), launcher)
+
+
+def check_hydra(words: Sequence[str]) -> None:
+    """Raises BadInput for a launcher that does not exist, or settings that it does not have."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with composing.initialised() as loader:
+            launchers = loader.get_group_options("hydra/launcher")
+            for word in words:
+                key, _, name = word.partition("=")
+                if key == "hydra/launcher" and name not in launchers:
+                    raise BadInput(composing.unknown(word, name, launchers))
+            hydra.compose("study_job", ["launch=x", "job=0", *words], return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise BadInput(" ".join(str(error).split())) from error
+
+
+def _multirun(words: list[str]) -> None:
+    """Hand over to Hydra. Raises what the launcher raises, and BadInput where Hydra refuses its own settings."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf import DictConfig
+
+    def main(cfg: DictConfig) -> None:
+        from sepconv_lab.study.launch import carry_out
+
+        carry_out(cfg.launch, int(cfg.job))
+
+    with _argv([sys.argv[0], *words]), _full_errors():
+        try:
+            hydra.main(config_path=str(CONF), config_name="study_job", version_base="1.3")(main)()
+        except HydraException as error:
+            raise BadInput(" ".join(str(error).split())) from error
+
+
+@contextlib.contextmanager
+def _argv(words: list[str]) -> Iterator[None]:
+    saved, sys.argv = sys.argv, words
+    try:
+        yield
+    finally:
+        sys.argv = saved
+
+
+@contextlib.contextmanager
+def _full_errors() -> Iterator[None]:
+    """Hydra raises instead of printing and exiting: the kind of the error tells a broken pool from a failed job."""
+    saved = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if saved is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = saved

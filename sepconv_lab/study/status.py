@@ -1,0 +1,114 @@
+"""The state of a plan's runs, from the records alone: from another terminal, or another machine that sees the files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..progress import duration
+from ..tables import print_table
+from ..tracking import Record
+from .launch import Note
+from .plan import Plan, PlannedRun
+
+MARKS = {"finished": "+", "running": ">", "failed": "x", "diverged": "d", "interrupted": "!", "waiting": "."}
+DONE = ("finished",)
+STUCK = ("failed", "diverged")
+"""Ended badly: they stay as they are until `study retry`."""
+
+
+@dataclass(frozen=True)
+class State:
+    """One run as its record shows it. `error`: the first line of what went wrong."""
+
+    run: PlannedRun
+    status: str
+    record: Path
+    error: str = ""
+    summary: dict[str, Any] | None = None
+
+
+def states(plan: Plan, runs_dir: str | Path) -> list[State]:
+    """The state of every run of a plan, in its order; `waiting`: never attempted."""
+    root, folder = Path(runs_dir), plan.folder(runs_dir)
+    there = {entry.name for entry in os.scandir(root)} if root.is_dir() else set()
+    noted = {p.stem for p in (folder / "notes").glob("*.txt")}
+    return [_state(run, root, folder, str(run.run_id) in there, str(run.run_id) in noted) for run in plan.runs]
+
+
+def _state(run: PlannedRun, root: Path, folder: Path, there: bool, noted: bool) -> State:
+    record = Record(root, str(run.run_id))
+    if there:
+        summary = record.summary()
+        status = str(summary["status"]) if summary else ("running" if record.is_locked() else "interrupted")
+        if summary or status == "running" or not noted:
+            error = str((summary or {}).get("error") or "") if status != "finished" else ""
+            if not summary and status == "interrupted":
+                error = "killed: its process died without a word"
+            return State(run, status, record.path, _first_line(error), summary)
+    if noted:
+        return State(run, "failed", Note(folder, run).path, _first_line(Note(folder, run).read()))
+    return State(run, "waiting", record.path)
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else ""
+
+
+def print_status(plan: Plan, runs_dir: str | Path, *, found: Sequence[State] | None = None) -> list[State]:
+    """Print done, running, failed and waiting by variant and seed, and what went wrong; returns the states."""
+    found = states(plan, runs_dir) if found is None else list(found)
+    print(f"{plan.study}, {plan.label}, plan {plan.plan_id} frozen {plan.frozen}: {_counts(found)}")
+    by_variant: dict[str, list[State]] = {name: [] for name in plan.variants}
+    for state in found:
+        by_variant[state.run.variant].append(state)
+    rows = [
+        [name, "".join(MARKS[s.status] for s in mine), *(str(sum(s.status == k for s in mine) or "-") for k in MARKS)]
+        for name, mine in by_variant.items()
+    ]
+    seeds = ",".join(map(str, plan.seeds)) if len(plan.seeds) <= 8 else f"{plan.seeds[0]}..{plan.seeds[-1]}"
+    print_table(["variant", f"seeds {seeds}", *(f"{k} {m}" for k, m in MARKS.items())], rows)
+    for state in found:
+        if state.status == "running":
+            print(f"  {state.run.name}: {_progress(state, plan)}")
+    print_failures(found)
+    return found
+
+
+def _counts(found: Sequence[State]) -> str:
+    counted = [(k, sum(s.status == k for s in found)) for k in MARKS]
+    return f"{len(found)} runs: " + ", ".join(f"{n} {k}" for k, n in counted if n)
+
+
+def print_failures(found: Sequence[State]) -> None:
+    """One line each for what did not finish: the run, how it ended, the first line of the error, where its record is."""
+    bad = [s for s in found if s.status in (*STUCK, "interrupted")]
+    if bad:
+        print()
+        print_table(
+            ["run", "status", "error", "record"], [[s.run.name, s.status, s.error[:110], str(s.record)] for s in bad]
+        )
+
+
+def _progress(state: State, plan: Plan) -> str:
+    total = plan.variants[state.run.variant].steps or 0
+    last = _last_event(state.record / "metrics.jsonl")
+    step, seconds = int(last.get("step", 0)), float(last.get("time", 0.0))
+    if not step or not total:
+        return "starting"
+    left = f", about {duration(seconds / step * (total - step))} left" if step < total else ", in its last evaluation"
+    return f"step {step:,} of {total:,}{left}"
+
+
+def _last_event(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - 4096))
+            lines = file.read().split(b"\n")
+        return dict(json.loads(lines[-2])) if len(lines) > 1 else {}
+    except (OSError, ValueError):
+        return {}
