@@ -76,17 +76,18 @@ def command(config: RunConfig) -> list[str]:
                 and not where
                 and not absent
             ):
-                words.append(f"{group}{'.' if group else ''}{f.name}={_quoted(plain(value))}")
+                words.append(f"{group}{'.' if group else ''}{f.name}={quoted(plain(value))}")
     if getattr(config.model, "size", None) is not None:
         words.append(f"model.size={config.model.size.name}")  # type: ignore[attr-defined]
     return words
 
 
-def _quoted(value: Any) -> str:
+def quoted(value: Any) -> str:
+    """A value as an override spells it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and not value.replace("_", "").replace("-", "").isalnum():
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     if isinstance(value, list):
-        return "[" + ",".join(_quoted(v) for v in value) + "]"
+        return "[" + ",".join(quoted(v) for v in value) + "]"
     return "null" if value is None else repr(value) if isinstance(value, float) else str(value)

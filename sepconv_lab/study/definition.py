@@ -8,6 +8,7 @@ baseline: none
 variants:                                 # name -> what you would type after `python -m sepconv_lab.run`
   none: []
   relu: [block.mid_act=relu]
+  literal: {overrides: [model=inception_v3], scales: [paper], at: {paper: [train=paper_imagenet_inception]}}
 factors: {block.order: [depthwise_first, pointwise_first]}   # every combination is a variant; `exclude` drops some
 leave_one_out: {residual: block.residual=false}              # variant `without_residual`
 match: {count: params, to: none}          # widths solved so that all are as large as that variant
@@ -92,12 +93,18 @@ class Study:
     tune: TunePart | None = None
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Variants that exist at some scales only: name -> scales."""
+    more: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Overrides that a variant has at one scale only: name -> scale -> overrides."""
 
     def at(self, scale: str) -> dict[str, tuple[str, ...]]:
         """The variants of a scale, each with its own overrides. Raises BadInput for an unknown scale."""
         if scale not in self.scales:
             raise BadInput(composing.unknown(f"scale={scale}", scale, self.scales))
-        return {n: own for n, own in self.variants.items() if scale in self.only.get(n, (scale,))}
+        return {
+            name: (*own, *self.more.get(name, {}).get(scale, ()))
+            for name, own in self.variants.items()
+            if scale in self.only.get(name, (scale,))
+        }
 
 
 def find(name: str) -> Path:
@@ -170,7 +177,7 @@ class _Reader:
                 self.bad(
                     f"base: {word}: a value would win over a scale's train= preset; set it in `scales` or in a preset"
                 )
-        own, only = self.variants()
+        own, only, more = self.variants()
         baseline = self.raw.get("baseline")
         if not isinstance(baseline, str):
             self.bad(f"baseline: name one of the variants: {', '.join(own)}")
@@ -183,7 +190,7 @@ class _Reader:
         for name, removal in parts.items():
             own[f"without_{name}"] = (*own.get(baseline, ()), *self.overrides(removal, f"leave_one_out: {name}"))
         for name, words in own.items():
-            self.sweepable(name, words)
+            self.sweepable(name, [*words, *(w for ws in more.get(name, {}).values() for w in ws)])
             if not NAME.fullmatch(name):
                 self.bad(f"variants: {name!r}: a name is made of letters, digits and _ . = - space")
         if len(own) < 2 and self.claim_id() is not None:
@@ -191,13 +198,13 @@ class _Reader:
         scales = {str(k): self.overrides(v, f"scales: {k}") for k, v in self.mapping("scales").items()}
         if not scales:
             self.bad("scales: give at least one, such as lab: []")
-        for name, places in only.items():
+        for name, places in (*only.items(), *((n, tuple(m)) for n, m in more.items())):
             for place in places:
                 if place not in scales:
-                    self.bad(composing.unknown(f"variants: {name}: scales: {place}", place, scales))
+                    self.bad(composing.unknown(f"variants: {name}: {place}", place, scales))
         study = Study(
             self.path.resolve().parent.name, self.path, str(question or "").strip(), self.claim(own), base, baseline, own,
-            self.seeds(self.raw.get("seeds"), "seeds"), scales, self.factors, self.match(own), self.tune(), only,
+            self.seeds(self.raw.get("seeds"), "seeds"), scales, self.factors, self.match(own), self.tune(), only, more,
         )  # fmt: skip
         if study.tune and (shared := set(study.tune.seeds) & set(study.seeds)):
             self.bad(f"tune: seeds {sorted(shared)} are evaluation seeds; tuning takes seeds of its own")
@@ -207,14 +214,20 @@ class _Reader:
 
     # --- parts ---
 
-    def variants(self) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    def variants(
+        self,
+    ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]], dict[str, dict[str, tuple[str, ...]]]]:
         own: dict[str, tuple[str, ...]] = {}
         only: dict[str, tuple[str, ...]] = {}
+        more: dict[str, dict[str, tuple[str, ...]]] = {}
         for key, value in self.mapping("variants").items():
             name = _text(key)
             if isinstance(value, dict):
-                self.known(value, ("overrides", "scales"), f"variants: {name}: ")
-                only[name] = tuple(map(str, value.get("scales") or ()))
+                self.known(value, ("overrides", "scales", "at"), f"variants: {name}: ")
+                if "scales" in value:
+                    only[name] = tuple(map(str, value["scales"] or ()))
+                at = value.get("at") or {}
+                more[name] = {str(k): self.overrides(v, f"variants: {name}: at: {k}") for k, v in at.items()}
                 value = value.get("overrides")
             own[name] = self.overrides(value, f"variants: {name}")
         self.factors = {
@@ -236,7 +249,7 @@ class _Reader:
                 if name in own:
                     self.bad(f"variants: {name!r} is a combination of the factors too")
                 own[name] = tuple(f"{axis}={level}" for axis, level in cell.items())
-        return own, only
+        return own, only, more
 
     def claim_id(self) -> str | None:
         raw = self.raw.get("claim")

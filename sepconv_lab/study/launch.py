@@ -1,8 +1,8 @@
 """Runs of a frozen plan through one of Hydra's launchers. The launcher's word is not trusted: records are read.
 
 A launcher may stop at the first dead worker (joblib), wait for ever for a job that was killed (submitit on a Slurm without
-accounting), or report only the first error. So after each launch the records say what ended, what was never
-attempted is launched again, and what a collapsing pool took with it is launched once more, alone.
+accounting), or leave at the first error while other jobs are at work (submitit). So the records say what ended, what was
+never attempted is launched again, and what a collapsing pool took with it is launched once more, alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +23,16 @@ from .. import compose as composing
 from ..compose import CONF
 from ..config import BadInput
 from ..tracking import Busy, Record, write_atomically
+from .cluster import Launching, Queue, time_limit
 from .plan import Plan, PlannedRun, from_json
 
 POLL = 1.0
-"""Seconds between looks at the records while a cluster works."""
+"""Seconds between looks at the records while a cluster works; of many records, longer: `LOOK` a record."""
+LOOK = 0.01
 GRACE = 20.0
-"""Seconds that an attempted run may be unlocked and without a summary before its process counts as dead."""
+"""Seconds that a run may be without an owner, an end and a place in the queue before its job counts as dead."""
+ARRAY = 1000
+"""Jobs of one launch on a cluster: Slurm takes 1001 in an array unless it is told otherwise."""
 
 
 class Stopped(Exception):
@@ -44,7 +47,11 @@ def carry_out(launch: str | Path, job: int) -> None:
 
     Raises KeyboardInterrupt when the run was told to stop, so that its launcher stops too.
     """
-    path = Path(launch)
+    with time_limit():
+        _carry_out(Path(launch), job)
+
+
+def _carry_out(path: Path, job: int) -> None:
     told = json.loads(path.read_text())
     plan = from_json((path.parent / "plan.json").read_bytes(), str(path.parent / "plan.json"))
     planned = plan.runs[told["runs"][job]]
@@ -80,7 +87,9 @@ def _run(plan: Plan, planned: PlannedRun, told: Mapping[str, Any]) -> dict[str, 
         "variant": planned.variant,
         "claim": claim,
         "plan": plan.plan_id,
-        "scale": plan.label,
+        "scale": plan.scale,
+        "stage": plan.stage,
+        "label": plan.label,
     }
     return run(config, name=planned.name, context=context)
 
@@ -120,19 +129,24 @@ class Supervisor:
     def __post_init__(self) -> None:
         self.folder = self.plan.folder(self.runs_dir)
         choice = next((w.split("=", 1)[1] for w in self.hydra if w.split("=")[0] == "hydra/launcher"), "basic")
-        self.on_cluster = _kind(choice).startswith("submitit")
+        self.kind = _kind(choice)
+        self.on_cluster = self.kind.startswith("submitit")
 
     def go(self, runs: Sequence[int]) -> None:
         """Launch runs (indices into the plan's). Raises Stopped when told to stop."""
         waiting, struck = list(runs), set[int]()
         while waiting:
             before = {i: self._attempts(i) for i in waiting}
-            collapsed = self._launch(waiting, before)
-            attempted = {i for i in waiting if self._attempts(i) > before[i] or self._note(i)}
+            size, collapsed = ARRAY if self.on_cluster else len(waiting), False
+            for start in range(0, len(waiting), size):
+                collapsed |= self._launch(waiting[start : start + size], before)
+            attempted = {i for i in waiting if self._attempts(i) > before[i]}
             if collapsed:
-                struck |= {i for i in attempted if not self._ended(i)}
+                struck |= {i for i in attempted if not self._end(i, before)}
             untouched = [
-                i for i in waiting if i not in attempted and not self._ended(i) and not self._record(i).is_locked()
+                i
+                for i in waiting
+                if i not in attempted and not self._end(i, before) and not self._record(i).is_locked()
             ]
             if len(untouched) == len(waiting):
                 break  # this launcher starts nothing
@@ -141,58 +155,73 @@ class Supervisor:
             self._launch([i], {i: self._attempts(i)})
 
     def _launch(self, runs: Sequence[int], before: Mapping[int, int]) -> bool:
-        """One launch; whether the launcher broke down. Raises Stopped."""
+        """One launch; whether the launcher broke down. Raises Stopped, or BadInput if a cluster takes no jobs."""
         number = sum(1 for _ in self.folder.glob("launch-*.json")) + 1
         told = {"runs": list(runs), "runs_dir": self.runs_dir, "execution": dict(self.execution or {})}
         path = self.folder / f"launch-{number}.json"
         write_atomically(path, json.dumps(told).encode())
         jobs = ",".join(map(str, range(len(runs))))
-        words = ["-m", f"launch='{path}'", f"job={jobs}", f"hydra.sweep.dir='{self.folder / 'launcher'}'", *self.hydra]
+        mine = path.with_suffix("")
+        words = ["-m", f"launch='{path}'", f"job={jobs}", f"hydra.sweep.dir='{mine}'", *self.hydra]
         try:
-            if not self.on_cluster:
-                _multirun(words)
-                return False
-            return self._watched(words, runs, before)
+            if self.on_cluster:
+                self._watched(words, runs, before, mine)
+            else:
+                multirun(words)
+            return False
         except BrokenExecutor:
             return True
         except KeyboardInterrupt as error:
+            if self.on_cluster:
+                print("what was submitted goes on by itself: `study status` follows it, scancel ends it", flush=True)
             raise Stopped from error
         except SystemExit:
             return False
 
-    def _watched(self, words: list[str], runs: Sequence[int], before: Mapping[int, int]) -> bool:
-        """Let the launcher wait in a thread and look at the records: it may wait for the dead."""
-        failure: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                _multirun(words)
-            except BaseException as error:
-                failure.append(error)
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        dead_since: dict[int, float] = {}
-        while thread.is_alive():
-            thread.join(POLL)
-            over = 0
-            for i in runs:
-                silent = self._attempts(i) > before[i] and not self._ended(i) and not self._record(i).is_locked()
-                dead_since = {k: v for k, v in dead_since.items() if k != i or silent}
-                if silent:
-                    dead_since.setdefault(i, time.monotonic())
-                over += self._ended(i) or bool(self._note(i)) or (silent and time.monotonic() - dead_since[i] > GRACE)
-            if over == len(runs):
-                return False
-        if failure and isinstance(failure[0], BadInput):
-            raise failure[0]
-        return False
+    def _watched(self, words: list[str], runs: Sequence[int], before: Mapping[int, int], folder: Path) -> None:
+        """Let the launcher submit, and look at the records and the queue until each run has ended or nobody has it."""
+        jobs = {i: number for number, i in enumerate(runs)}
+        left, lost, alone_since = set(runs), 0, dict[int, float]()
+        with Launching(words, folder) as launching:
+            queue = Queue(launching) if self.kind == "submitit_slurm" else None
+            while left:
+                time.sleep(max(POLL, LOOK * len(left)))
+                if refused := launching.refused():
+                    raise BadInput(f"{self.kind} took no jobs: {refused}")
+                queued = queue.jobs() if queue else None
+                for i in sorted(left):
+                    if self._record(i).is_locked():
+                        alone_since.pop(i, None)
+                        continue
+                    if i in alone_since:
+                        _refresh(self._record(i).path)
+                    end = self._end(i, before)
+                    if end in ("", "interrupted"):  # put back into the queue, it may come again
+                        if queued is None:
+                            awaited = launching.works() and self._attempts(i) == before[i]
+                        else:
+                            awaited = jobs[i] in queued
+                        if awaited:
+                            alone_since.pop(i, None)
+                            continue
+                        if time.monotonic() - alone_since.setdefault(i, time.monotonic()) < GRACE:
+                            continue
+                    left.discard(i)
+                    lost += not end
+                    done = f"{len(runs) - len(left)}/{len(runs)}"
+                    print(f"{done} {self.plan.runs[i].name}: {end or 'ended without a word'}", flush=True)
+        if lost:
+            print(f"what the jobs printed: {folder / '.submitit'}/*/*_log.err", flush=True)
 
     def _record(self, i: int) -> Record:
         return Record(self.runs_dir, str(self.plan.runs[i].run_id))
 
-    def _ended(self, i: int) -> bool:
-        return (self._record(i).path / "summary.json").exists()
+    def _end(self, i: int, before: Mapping[int, int]) -> str:
+        """How a run has ended since a launch, before which it had so many attempts; empty: it has not, or without a word."""
+        status = str((self._record(i).summary() or {}).get("status", ""))
+        if status and (self._attempts(i) > before[i] or status in ("finished", "diverged")):
+            return status
+        return "failed" if self._note(i) else ""  # another status on record is an earlier attempt's
 
     def _attempts(self, i: int) -> int:
         with contextlib.suppress(FileNotFoundError, ValueError):
@@ -201,6 +230,12 @@ class Supervisor:
 
     def _note(self, i: int) -> str:
         return Note(self.folder, self.plan.runs[i]).read()
+
+
+def _refresh(folder: Path) -> None:
+    """Make a network file system look again: it may remember for a minute that a file was not there."""
+    with contextlib.suppress(OSError):
+        folder.chmod(folder.stat().st_mode)
 
 
 def _kind(launcher: str) -> str:
@@ -232,7 +267,7 @@ def check_hydra(words: Sequence[str]) -> None:
         raise BadInput(" ".join(str(error).split())) from error
 
 
-def _multirun(words: list[str]) -> None:
+def multirun(words: list[str]) -> None:
     """Hand over to Hydra. Raises what the launcher raises, and BadInput where Hydra refuses its own settings."""
     import hydra
     from hydra.errors import HydraException

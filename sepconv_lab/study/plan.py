@@ -18,12 +18,14 @@ from typing import Any
 
 from .. import compose as composing
 from ..config import BadInput, HubConfig, RunConfig, plain
-from ..identity import identity, run_ids
+from ..identity import identity, quoted, run_ids
 from ..tracking import write_atomically
 from .definition import Study, is_execution
 
 SCHEMA = 1
 STAGES = ("fixed", "tune", "tuned")
+TUNED_BY = " lr="
+"""Between a variant's name and the learning rate at which the tuning stage tries it."""
 PER_RUN = ("seed", "runs_dir", "force")
 """Settings that a frozen configuration leaves out: the plan's runs and the launch give them."""
 
@@ -154,7 +156,7 @@ def make_plan(
     configs: dict[str, tuple[tuple[str, ...], RunConfig]] = {}
     shared = (*study.base, *study.scales[scale], *overrides)
     for name, own in chosen.items():
-        words = layered((*shared, *own, *_match(study, name, own, (*study.base, *study.scales[scale]))))
+        words = layered((*shared, *own, *_match(study, scale, name, own)))
         try:
             configs[name] = words, composing.compose(words)
         except BadInput as error:
@@ -205,16 +207,21 @@ def _conflicts(study: Study, variants: Mapping[str, tuple[str, ...]], overrides:
             yield f"{word}: the study varies the data"
 
 
-def _match(study: Study, name: str, own: tuple[str, ...], shared: tuple[str, ...]) -> tuple[str, ...]:
-    """The overrides that make a variant as large as the reference, on its own data; a variant may choose its own count."""
-    match = study.match
-    if match is None or name == match.to or name in match.but:
+def _match(study: Study, scale: str, name: str, own: tuple[str, ...]) -> tuple[str, ...]:
+    """The overrides that make a variant as large as the reference, on its own data.
+
+    A variant may choose its own count (`model.match=macs`) and its own reference (`model.match_to=<variant>`).
+    """
+    match, origin = study.match, name.partition(TUNED_BY)[0]
+    if match is None or origin in (match.to, *match.but):
         return ()
-    count = next((w.split("=", 1)[1] for w in own if w.startswith("model.match=")), match.count)
-    reference = [
-        w for w in layered((*shared, *study.variants[match.to])) if w.split("=")[0].split(".")[0] in ("block", "model")
-    ]
-    return f"model.match={count}", f'model.match_to="{shlex.join(reference)}"'
+    given = {w.split("=")[0]: w.split("=", 1)[1] for w in own}
+    to, variants = given.get("model.match_to", match.to), study.at(scale)
+    if to not in variants:
+        return ()  # a count, or overrides
+    words = layered((*study.base, *study.scales[scale], *variants[to], *_match(study, scale, to, variants[to])))
+    reference = [w for w in words if w.split("=")[0].split(".")[0] in ("block", "model")]
+    return f"model.match={given.get('model.match', match.count)}", f"model.match_to={quoted(shlex.join(reference))}"
 
 
 def _twins(study: Study, configs: Mapping[str, RunConfig]) -> Iterable[str]:

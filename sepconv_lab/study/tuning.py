@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from ..compose import compose
 from ..config import BadInput
 from .definition import Study
+from .plan import TUNED_BY
 from .status import State
 
 HALF_DECADE = 10**0.5
-SEPARATOR = " lr="
 EXTENSIONS = 3
 """Half-decades by which the grid may grow to either side."""
 
@@ -43,7 +43,7 @@ def candidates(
 ) -> dict[str, tuple[str, ...]]:
     """The variants of the tuning stage, e.g. "relu lr=0.6325" -> its overrides."""
     return {
-        f"{name}{SEPARATOR}{rates[name] * HALF_DECADE**k:.4g}": (*own, f"train.lr={rates[name] * HALF_DECADE**k:.4g}")
+        f"{name}{TUNED_BY}{rates[name] * HALF_DECADE**k:.4g}": (*own, f"train.lr={rates[name] * HALF_DECADE**k:.4g}")
         for name, own in study.at(scale).items()
         for k in exponents
     }
@@ -72,7 +72,7 @@ def choose(
         )
     best = {}
     for name, rate in rates.items():
-        means = {k: scores[f"{name}{SEPARATOR}{rate * HALF_DECADE**k:.4g}"] for k in exponents}
+        means = {k: scores[f"{name}{TUNED_BY}{rate * HALF_DECADE**k:.4g}"] for k in exponents}
         best[name] = max(exponents, key=lambda k: (sum(means[k]) / len(means[k]), -abs(k)))
     return best
 
