@@ -4,6 +4,12 @@ Frames in, numbers or drawings out. The runs frame has one row a run: `run_id`, 
 `status`, the dotted configuration columns, metrics `<split>/<metric>` (accuracies are fractions), sizes, cost,
 provenance. The history frame has one row a run and event.
 
+load        the two frames from records or committed results: `load_runs`, `load_history`
+frames      every column of the two, its type and meaning
+wandb_files the same frames from offline W&B files
+plans       frozen plans, as far as judging needs them
+export      results small enough to commit
+board       every study judged by what its plan froze; `python -m sepconv_lab.analysis verdicts`
 checks      what may be compared, and the messages for what may not
 outcomes    a run's one number: ln(test error) of the averaged weights
 intervals   t, pooled, exact binomial, bootstrap: arrays in
@@ -24,23 +30,30 @@ figures     one function a figure: frame in, Axes out
 
 from . import (
     aa,
+    board,
     checks,
     claims,
     contrasts,
     convergence,
     effects,
+    export,
     factorial,
     figures,
+    frames,
     intervals,
+    load,
     outcomes,
     paper,
     pareto,
+    plans,
     rules,
     tables,
     verdicts,
 )
+from .load import load_history, load_plans, load_runs
 
 __all__ = [
-    "aa", "checks", "claims", "contrasts", "convergence", "effects", "factorial", "figures", "intervals", "outcomes",
-    "paper", "pareto", "rules", "tables", "verdicts",
+    "aa", "board", "checks", "claims", "contrasts", "convergence", "effects", "export", "factorial", "figures", "frames",
+    "intervals", "load", "load_history", "load_plans", "load_runs", "outcomes", "paper", "pareto", "plans", "rules",
+    "tables", "verdicts",
 ]  # fmt: skip

@@ -34,8 +34,9 @@ def run_names(runs: pd.DataFrame) -> list[str]:
 
 
 def near(word: str, known: Iterable[object]) -> str:
-    """ " Did you mean ...?" for a near miss, else nothing."""
-    close = difflib.get_close_matches(word, [str(k) for k in known], n=1)
+    """ " Did you mean ...?" for a near miss or the beginning of a word, else nothing."""
+    words = [str(k) for k in known]
+    close = difflib.get_close_matches(word, words, n=1) or [k for k in words if word and k.startswith(word)]
     return f" Did you mean {close[0]!r}?" if close else ""
 
 

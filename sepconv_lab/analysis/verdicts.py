@@ -71,7 +71,11 @@ class Verdict:
 
     @property
     def pilot(self) -> bool:
-        return self.n < SEEDS_FOR_A_VERDICT or self.scale == MEANINGLESS
+        return self.n < SEEDS_FOR_A_VERDICT or self._meaningless
+
+    @property
+    def _meaningless(self) -> bool:
+        return self.scale.partition("_")[0] == MEANINGLESS  # smoke_tuned too
 
     @property
     def label(self) -> str:
@@ -85,18 +89,12 @@ class Verdict:
 
     def text(self) -> str:
         """A paragraph: verdict, every effect with its interval, data and scale, and what it does not show."""
-        claim, ruling = self.claim, self.ruling
+        claim = self.claim
         lines = [f"{claim.id} {self.label}. {claim.statement} ({claim.place})."]
         if self.outcome == "refused":
             return lines[0] + f"\n  {self.reason}"
         lines += ["  " + p.text() for p in self.parts]
-        first = self.parts[0]
-        basis = f"smallest effect {claim.smallest_effect:g}; {METHODS[first.effect.method]}"
-        lines.append(f"  Positive is as claimed; in {first.contrast.unit}; {basis}.")
-        lines.append("  " + _meaning(ruling, claim))
-        if ruling.outcome == "inconclusive":
-            seeds = "more than 1000" if ruling.seeds_to_settle is None else f"about {ruling.seeds_to_settle}"
-            lines.append(f"  Seeds that would likely settle it, if estimate and spread stay: {seeds}.")
+        lines += ["  " + words for words in self.reading]
         lines += [f"  Not deciding: {p.contrast.name}: {p.effect.text()}" for p in self.also]
         lines += [f"  Not run: {', '.join(name for name, _ in self.not_run)}."] if self.not_run else []
         lines += [f"  {words}" for words in self.diverged]
@@ -107,10 +105,22 @@ class Verdict:
         return "\n".join(lines)
 
     @property
+    def reading(self) -> tuple[str, ...]:
+        """How to read the numbers, in sentences: their sign and unit, what the interval says, how many seeds would settle it."""
+        first = self.parts[0]
+        basis = f"smallest effect {self.claim.smallest_effect:g}; {METHODS[first.effect.method]}"
+        found = [f"Positive is as claimed; in {first.contrast.unit}; {basis}.", _meaning(self.ruling, self.claim)]
+        if self.outcome == "inconclusive":
+            known = self.ruling.seeds_to_settle
+            seeds = "more than 1000" if known is None else f"about {known}"
+            found.append(f"Seeds that would likely settle it, if estimate and spread stay: {seeds}.")
+        return tuple(found)
+
+    @property
     def caveats(self) -> tuple[str, ...]:
         """What keeps the verdict small: pilot, scale, what a lab-scale result does not show."""
         found = []
-        if self.scale == MEANINGLESS:
+        if self._meaningless:
             found.append("Pilot: at the smoke scale the numbers mean nothing.")
         elif self.pilot:
             found.append(
@@ -229,9 +239,13 @@ def judge_all(
                     )
                 )
             except BadInput as error:
-                nothing = Ruling("refused", math.nan, math.nan, math.nan)
-                found.append(Verdict(claim, nothing, (), (), (), *where(rows), reason=str(error)))
+                found.append(refused(claim, rows, str(error)))
     return found
+
+
+def refused(claim: Claim, runs: pd.DataFrame, reason: str) -> Verdict:
+    """The verdict on runs that cannot be compared, with the reason."""
+    return Verdict(claim, Ruling("refused", math.nan, math.nan, math.nan), (), (), (), *where(runs), reason=reason)
 
 
 TABLE = (

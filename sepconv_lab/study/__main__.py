@@ -84,7 +84,7 @@ def parse(words: Sequence[str]) -> Request:
             found.seeds = seed_list(value)
         elif key == "runs_dir":
             found.runs_dir = str(composing.values([word])["runs_dir"])
-        elif key.startswith("hydra"):
+        elif key.lstrip("+~").startswith("hydra"):
             found.hydra.append(word)
         else:
             found.overrides.append(word)

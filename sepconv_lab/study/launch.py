@@ -209,7 +209,8 @@ class Supervisor:
                     left.discard(i)
                     lost += not end
                     done = f"{len(runs) - len(left)}/{len(runs)}"
-                    print(f"{done} {self.plan.runs[i].name}: {end or 'ended without a word'}", flush=True)
+                    silent = "died without a word" if self._attempts(i) > before[i] else "left the queue before it began"
+                    print(f"{done} {self.plan.runs[i].name}: {end or silent}", flush=True)
         if lost:
             print(f"what the jobs printed: {folder / '.submitit'}/*/*_log.err", flush=True)
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MOST_INSIDE = 4
+"""Lines whose legend stands among the curves; that of more stands below."""
+LONG = 17
+"""Letters beside a stroke that two columns of such a legend have room for."""
+
+
 def learning_curves(
     runs: pd.DataFrame,
     history: pd.DataFrame,
@@ -38,7 +44,9 @@ def learning_curves(
     chosen = checks.of_variants(checks.of_study(runs, study), variants)
     planned = chosen["seed"].nunique()
     lost = chosen[chosen["status"] == "diverged"]
-    with style.drawing(ax) as ax:
+    many = len(found) > MOST_INSIDE
+    rows = style.legend_rows((f"{style.words(v)}, n=6" for v in found), LONG)[1] if many else 0
+    with style.drawing(ax, (style.HALF, 2.4 + rows * style.ROW)) as ax:
         for variant, wide in found.items():
             colour, dashes = style.colour(variant), style.linestyle(variant)
             gone = set(lost.loc[lost["variant"] == variant, "seed"])
@@ -50,7 +58,10 @@ def learning_curves(
                     ]
                     line = line[line.index <= measured["step"].max()] if len(measured) else line[:0]
                     ax.plot(line.index[-1:], line.iloc[-1:], marker="x", color=colour, markersize=5, label="_diverged")
-                ax.plot(line.index, line, color=colour, linewidth=0.5, alpha=0.55, label="_seed")
+                alone = "o" if len(line) == 1 else ""  # a line through one point is not seen
+                ax.plot(
+                    line.index, line, marker=alone, color=colour, linewidth=0.5, alpha=0.55, markersize=3, label="_seed"
+                )
             mean = wide.dropna().mean(axis=1)
             label = f"{style.words(variant)}, {style.seeds(wide.shape[1], planned)}"
             label += f", {len(gone)} diverged" if gone else ""
@@ -60,6 +71,8 @@ def learning_curves(
                 color=colour,
                 linestyle=dashes,
                 linewidth=1.8,
+                marker="o" if len(mean) == 1 else "",
+                markersize=5,
                 zorder=3,
                 label=label,
                 gid=f"mean {variant}",
@@ -83,7 +96,12 @@ def _finish(ax: Axes, label: str) -> None:
     ax.xaxis.set_major_formatter(lambda x, _: f"{x / divisor:g}{suffix if x else ''}")
     lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
     lines.sort(key=lambda line: -float(np.asarray(line.get_ydata(), float)[-1]))  # as the curves end, from the top
-    ax.legend(handles=lines, loc="lower right", handlelength=2.6)
+    if len(lines) <= MOST_INSIDE:
+        ax.legend(handles=lines, loc="lower right", handlelength=2.6)
+    else:
+        columns, _ = style.legend_rows((str(line.get_label()) for line in lines), LONG)
+        ax.legend(handles=lines, loc="upper left", bbox_to_anchor=(0, -0.22), ncols=columns, borderaxespad=0,
+                  columnspacing=1, handlelength=2.6)  # fmt: skip
 
 
 def paper_figure(number: int, *, ax: Axes | None = None) -> Axes:

@@ -33,6 +33,8 @@ def forest(
         ax.axvspan(-smallest, smallest, color="#DDDDDD", linewidth=0, zorder=0)
         ax.axvline(0, color="black", linewidth=0.6, zorder=1)
         levels = effects["level"].round(6)
+        reasons = set(effects["why_no_interval"])
+        alike = reasons.pop() if len(reasons) == 1 else ""
         for y, (_, row) in enumerate(effects.iterrows()):
             decides = bool(row.get("decides", True))
             shade = "black" if decides else style.GREY
@@ -49,7 +51,7 @@ def forest(
             said = style.seeds(int(row["n"]), int(row["planned"]))
             if levels.nunique() > 1:
                 said += f", {100 * row['level']:.3g} %"
-            if not np.isfinite(row["low"]):
+            if not np.isfinite(row["low"]) and not alike:
                 said += f", {row['why_no_interval']}"
             text = f"{style.words(str(row['name']))}  ({said})"
             ax.annotate(text, (0, y), xycoords=("axes fraction", "data"), xytext=(0, 5), textcoords="offset points",
@@ -60,8 +62,9 @@ def forest(
         ax.spines["left"].set_visible(False)
         reach = np.nanmax(np.abs(effects[["estimate", "low", "high"]].to_numpy(float)))
         ax.set_xlim(-1.08 * max(reach, 1.5 * smallest), 1.08 * max(reach, 1.5 * smallest))
-        stated = f"{100 * levels.iloc[0]:.4g} % intervals" if levels.nunique() == 1 else "intervals"
-        ax.set_xlabel(f"{unit or 'difference of ln error'}\n{stated}; shaded: smaller than {smallest:g}")
+        stated = alike or (f"{100 * levels.iloc[0]:.4g} % intervals" if levels.nunique() == 1 else "intervals")
+        joint = ",\n" if alike else "; "
+        ax.set_xlabel(f"{unit or 'difference of ln error'}\n{stated}{joint}shaded: smaller than {smallest:g}")
         if title:
             ax.set_title(title)
         return ax

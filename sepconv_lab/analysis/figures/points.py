@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -152,7 +153,8 @@ def pareto_front(
     """
     table = pareto.pareto(runs, cost, study=study, variants=variants, metric=metric, allow_partial=allow_partial)
     label, factor = AXES[cost]
-    with style.drawing(ax, (style.HALF, 2.7)) as ax:
+    columns, rows = style.legend_rows(map(style.words, table["variant"]))
+    with style.drawing(ax, (style.HALF, 2.25 + rows * style.ROW)) as ax:
         best = table[table["on_front"]].sort_values(["cost", "accuracy"])
         ax.step(factor * best["cost"], 100 * best["accuracy"], where="post", color=style.GREY, linewidth=0.8, zorder=1)
         for row in table.to_dict("records"):
@@ -166,9 +168,8 @@ def pareto_front(
         ax.margins(x=0.12)
         ax.set_xlabel(label)
         ax.set_ylabel("test accuracy, %")
-        ax.legend(
-            loc="upper left", bbox_to_anchor=(0, -0.22), ncols=2, borderaxespad=0, columnspacing=1, handletextpad=0.2
-        )
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.22), ncols=columns, borderaxespad=0, columnspacing=1,
+                  handletextpad=0.2)  # fmt: skip
         style.note(ax, checks.of_study(runs, study))
         return ax
 
@@ -197,7 +198,7 @@ def slopes(
             place = [x] * len(pairs)
             ax.plot(place, pairs[name], style.marker(name), color=style.colour(name), markersize=3.5, linestyle="none")
         ax.plot([0, 1], np.exp(np.log(pairs).mean()), color="black", linewidth=2, gid="mean")
-        ax.set_xticks([0, 1], [style.words(baseline), style.words(variant)])
+        ax.set_xticks([0, 1], [textwrap.fill(style.words(name), 18) for name in (baseline, variant)])
         ax.set_xlim(-0.25, 1.25)
         fewer = int((pairs[variant] < pairs[baseline]).sum())
         ax.set_xlabel(f"{fewer} of {len(pairs)} seeds fall; {style.seeds(len(pairs), len(wide))}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,17 @@ def words(variant: str) -> str:
 def seeds(n: int, planned: int) -> str:
     """ "n=6", or "n=4 of 6" where runs are missing."""
     return f"n={n}" if n == planned else f"n={n} of {planned}"
+
+
+ROW = 0.145
+"""Inches that a row of a legend takes."""
+
+
+def legend_rows(labels: Iterable[str], most: int = 22) -> tuple[int, int]:
+    """(columns, rows) of a legend below axes half a page wide: two columns unless a label has more than `most` letters."""
+    names = list(labels)
+    columns = 1 if max(map(len, names), default=0) > most else 2
+    return columns, -(-len(names) // columns)
 
 
 @contextmanager

@@ -1,0 +1,79 @@
+"""`python -m sepconv_lab.analysis verdicts|export`: what the studies say, and results small enough to commit."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..config import BadInput
+from . import board, committed, show
+from .export import export
+
+RUNS, EXPERIMENTS = Path("runs"), Path("experiments")
+
+
+def _verdicts(args: argparse.Namespace) -> None:
+    sources = [Path(s) for s in (*args.source, *args.runs_dir)] or _usual()
+    found = board.judge_plans(sources, study=args.study, label=args.label)
+    if not found.judged and not found.notes:
+        raise BadInput(f"no study of that name and label in {', '.join(map(str, sources))}" if args.study or args.label
+                       else f"no study in {', '.join(map(str, sources))}: runs without one have no claim to judge")  # fmt: skip
+    shape = show.as_paragraphs if args.verbose else show.as_markdown if args.markdown else show.as_text
+    print(shape(found))
+
+
+def _usual() -> list[Path]:
+    """Records and committed results in their usual places, whichever there are. Raises BadInput for neither."""
+    found = [RUNS] if any(RUNS.glob("studies/*/*/plan.json")) else []
+    found += [EXPERIMENTS] if committed.folders(EXPERIMENTS) else []
+    if not found:
+        raise BadInput(f"no study in {RUNS} and no results below {EXPERIMENTS}: run one (`python -m sepconv_lab.study "
+                       "run NAME`), or name the folder")  # fmt: skip
+    return found
+
+
+def _export(args: argparse.Namespace) -> None:
+    folder = export(
+        args.study, args.runs_dir, label=args.label, plan=args.plan, to=args.to, allow_partial=args.allow_partial
+    )
+    about = committed.read(folder).about
+    size = sum((folder / name).stat().st_size for name in (*about["files"], "export.json"))
+    kept, events = about["history"]["kept"], about["history"]["events"]
+    partial = f", partial: {len(about['partial'])} not ended" if about["partial"] else ""
+    print(f"{folder}: {about['runs']} runs{partial}, {kept:,} of {events:,} events, {size / 2**10:,.0f} KiB")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, or 2 for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m sepconv_lab.analysis", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    sub = commands.add_parser("verdicts", help="one table over all studies with results")
+    sub.add_argument("source", nargs="*", help="runs_dir or folder of results (default: runs and experiments)")
+    sub.add_argument("--runs-dir", action="append", default=[], help="a source too")
+    sub.add_argument("--study", help="this study alone")
+    sub.add_argument("--label", help="results of this name alone, e.g. lab")
+    shape = sub.add_mutually_exclusive_group()
+    shape.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    shape.add_argument("--verbose", action="store_true", help="every verdict as a paragraph, with all its parts")
+    sub.set_defaults(do=_verdicts)
+    sub = commands.add_parser("export", help="write a study's results, small enough to commit")
+    sub.add_argument("study")
+    sub.add_argument("--runs-dir", default=str(RUNS), help="folder of the records (default: runs)")
+    sub.add_argument("--label", help="which results, where a study has several, e.g. lab_cifar10")
+    sub.add_argument("--plan", help="which plan, by id; a superseded one too")
+    sub.add_argument("--to", help="folder to write (default: experiments/STUDY/results/LABEL)")
+    sub.add_argument("--allow-partial", action="store_true", help="although runs have not ended; the export says which")
+    sub.set_defaults(do=_export)
+    args = parser.parse_args(argv)
+    try:
+        args.do(args)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
