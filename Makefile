@@ -10,9 +10,10 @@ demo: $(INSTALLED)  ## train the default variant on the embedded data, offline
 	$(BIN)/python -m sepconv_lab.run model=xception block.mid_act=none train.epochs=2
 	$(BIN)/python -m sepconv_lab.runs plot --latest
 
-test: $(INSTALLED)  ## fast tests first, then the slow ones
+test: $(INSTALLED)  ## fast tests first, then the slow ones and the notebooks
 	$(BIN)/python -m pytest -m "not slow"
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest --nbmake notebooks
 
 check: $(INSTALLED)  ## lint, format, types
 	$(BIN)/ruff check .

@@ -26,6 +26,7 @@ ALLOWED = {
     "optim": {"config", "layers"},
     "wandb_mirror": {"config"},
     "analysis": {"config"},
+    "report": {"config", "progress", "analysis"},
 }
 
 
@@ -50,13 +51,13 @@ def test_a_module_imports_only_what_it_may(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["config", "registry", "compose", "identity", "tracking", "runs", "run", "analysis", "data"]
+    "module", ["config", "registry", "compose", "identity", "tracking", "runs", "run", "analysis", "report", "data"]
 )
 def test_light_modules_do_not_import_heavy_packages(module: str) -> None:
     """A typo is answered without waiting for torch; W&B and the data-set library load when they are used."""
     heavy = {"wandb", "huggingface_hub", "datasets"}
     heavy |= {"torch"} if module != "data" else set()
-    heavy |= {"pyarrow"} if module != "analysis" else set()  # pandas brings it
+    heavy |= {"pyarrow"} if module not in ("analysis", "report") else set()  # pandas brings it
     code = f"import sys, sepconv_lab.{module}; print(*({heavy!r} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == ""

@@ -26,6 +26,7 @@ aa          the baseline against itself
 paper       the paper's own curves and tables
 tables      the paper's tables from one's own runs
 figures     one function a figure: frame in, Axes out
+shelf       committed results as the notebooks show them
 """
 
 from . import (

@@ -144,6 +144,42 @@ def compare_measure(
                   "paired", label)  # fmt: skip
 
 
+SPEED = ("n", "area", "area sd", "difference", "low", "high", "why_no_interval", "steps_to", "reached", "threshold")
+
+
+def speed(
+    runs: pd.DataFrame,
+    history: pd.DataFrame,
+    variants: Iterable[str],
+    *,
+    reference: str,
+    study: str | None = None,
+    metric: str = CURVE,
+    level: float = 0.95,
+    allow_partial: bool = False,
+) -> pd.DataFrame:
+    """How fast variants learn, one row each (its name the index), columns `SPEED`.
+
+    area: mean height of the curve, over seeds; difference: of the area to `reference`, paired over seeds, with its
+    interval, each for itself (NaN for the reference). steps_to: mean steps to the threshold of the `reached` runs that
+    came to it. Variants without a usable run are left out. Raises BadInput as `curves` and `measures`.
+    """
+    wanted = list(dict.fromkeys([*variants, reference]))
+    found, _ = curves(runs, history, wanted, study=study, metric=metric, allow_partial=allow_partial)
+    measured = measures({v: wide for v, wide in found.items() if wide.shape[1]})
+    rows = []
+    for variant in [v for v in dict.fromkeys(variants) if found[v].shape[1]]:
+        mine = measured[measured["variant"] == variant]
+        reached = mine.loc[np.isfinite(mine["steps_to"]), "steps_to"]
+        row = {"variant": variant, "n": len(mine), "area": mine["area"].mean(), "area sd": mine["area"].std(ddof=1),
+               "steps_to": reached.mean(), "reached": len(reached), "threshold": mine["threshold"].iloc[0]}  # fmt: skip
+        if variant != reference:
+            e = compare_measure(measured, variant, reference, level=level)
+            row |= {"difference": e.estimate, "low": e.low, "high": e.high, "why_no_interval": e.why_no_interval}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["variant", *SPEED]).set_index("variant")
+
+
 def budgets(
     runs: pd.DataFrame,
     variant: str,

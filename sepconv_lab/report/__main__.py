@@ -1,0 +1,78 @@
+"""`python -m sepconv_lab.report STUDY`: the study as one HTML page, from its records or from committed results."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..analysis import load
+from ..analysis.plans import Plan
+from ..config import BadInput
+
+EXPERIMENTS = Path("experiments")
+
+
+def source(study: str, runs_dir: str | None, results: str | None) -> Path:
+    """Where to read: what is named, else `runs` if it knows the study, else its committed results. Raises BadInput."""
+    if runs_dir or results:
+        return Path(runs_dir or str(results))
+    committed = EXPERIMENTS / study / "results"
+    for place, there in (Path("runs"), f"studies/{study}/*/plan.json"), (committed, "*/export.json"):
+        if any(place.glob(there)):
+            return place
+    raise BadInput(f"neither runs/studies/{study} nor {committed} has a frozen plan: run the study (`python -m "
+                   f"sepconv_lab.study run {study}`), or say where it is with --runs-dir or --results")  # fmt: skip
+
+
+def chosen(study: str, place: Path, label: str | None, plan: str | None) -> Plan:
+    """The one plan that is meant. Raises BadInput where there are several."""
+    plans = load.load_plans(place, study=study, label=label, plan=plan)
+    if len(plans) != 1:
+        there = "; ".join(f"--label {p.label}" if label is None else f"--plan {p.plan_id}" for p in plans)
+        raise BadInput(f"{study} has {len(plans)} results in {place}; choose one: {there}")
+    return plans[0]
+
+
+def write(study: str, place: Path, label: str | None = None, plan: str | None = None, to: str | None = None) -> Path:
+    """Read one plan's results and write its page; returns where: `to`, or report.html beside the plan. Raises BadInput."""
+    from ..tracking import write_atomically
+    from .page import page
+
+    one = chosen(study, place, label, plan)
+    runs = load.load_runs(place, study=study, label=one.label, plan=one.plan_id, allow_partial=True)
+    history = load.load_history(place, study=study, label=one.label, plan=one.plan_id, allow_partial=True)
+    text = page(runs, history, one.raw)
+    target = Path(to) if to else one.path.parent / "report.html"
+    if target.is_dir():
+        target /= "report.html"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, text.encode())
+    except OSError as error:
+        raise BadInput(f"{target} cannot be written: {error.strerror}") from error
+    return target
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code: 0, or 2 for bad input."""
+    parser = argparse.ArgumentParser(prog="python -m sepconv_lab.report", description=__doc__)
+    parser.add_argument("study")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--runs-dir", help="folder of the records (default: runs, if the study has a plan there)")
+    where.add_argument("--results", help="folder of committed results (default: experiments/STUDY/results)")
+    parser.add_argument("--label", help="which results, where a study has several, e.g. lab_cifar10")
+    parser.add_argument("--plan", help="which plan, by id; a superseded one too")
+    parser.add_argument("--to", help="file or folder to write (default: report.html beside the plan)")
+    args = parser.parse_args(argv)
+    try:
+        print(write(args.study, source(args.study, args.runs_dir, args.results), args.label, args.plan, args.to))
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

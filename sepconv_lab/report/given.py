@@ -1,0 +1,149 @@
+"""What a page is about: one plan, its runs, and what they say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..analysis import board, checks, verdicts
+from ..analysis.board import Judged
+from ..analysis.claims import CLAIMS
+from ..analysis.contrasts import Claim, Contrast
+from ..analysis.effects import Method
+from ..analysis.frames import DTYPES
+from ..analysis.plans import Plan
+from ..config import BadInput
+
+MOST_CURVES = 6
+"""Variants in one panel of learning curves; more cannot be told apart."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """One plan with its runs and history; the rest follows from them."""
+
+    plan: Plan
+    runs: pd.DataFrame
+    history: pd.DataFrame
+
+    @property
+    def study(self) -> str:
+        return self.plan.study
+
+    @property
+    def variants(self) -> list[str]:
+        """In the plan's order."""
+        return list(self.plan.raw["variants"])
+
+    @property
+    def baseline(self) -> str:
+        return str(self.plan.raw["baseline"])
+
+    @property
+    def planned(self) -> int:
+        """Seeds."""
+        return len(self.plan.raw["seeds"])
+
+    @cached_property
+    def ended(self) -> pd.DataFrame:
+        """The finished and the diverged runs."""
+        return self.runs[self.runs["status"].isin(checks.USABLE)]
+
+    @cached_property
+    def open(self) -> pd.DataFrame:
+        """The others: missing, failed, interrupted, running."""
+        return self.runs[~self.runs["status"].isin(checks.USABLE)]
+
+    @cached_property
+    def claim(self) -> tuple[Claim | None, str]:
+        """The claim that the plan states, None for none; or why it cannot be judged."""
+        try:
+            return board.frozen_claim(self.plan), ""
+        except BadInput as error:
+            return None, str(error)
+
+    @cached_property
+    def judged(self) -> tuple[Judged, ...]:
+        """The verdict on the claim that the plan states, first; then on claims of the paper that its runs decide too."""
+        stated, _ = self.claim
+        found = [Judged(self.plan, self._verdict(stated))] if stated is not None else []
+        there = set(self.variants)
+        for claim in CLAIMS.values():
+            needed = {v for c in claim.contrasts for v in c.variants}
+            if (stated is None or claim.id != stated.id) and claim.studies == (self.study,) and needed <= there:
+                found.append(Judged(self.plan, self._verdict(claim), frozen=False))
+        return tuple(found)
+
+    def _verdict(self, claim: Claim) -> verdicts.Verdict:
+        method: Method = "pooled" if (self.plan.claim or {}).get("interval") == "pooled" else "paired"
+        try:
+            return verdicts.judge(claim, self.runs, method=method, allow_partial=True)
+        except BadInput as error:
+            return verdicts.refused(claim, self.runs, str(error))
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(variant, reference) of the comparisons that decide; without any, every variant with its reference."""
+        stated = [j.verdict.claim for j in self.judged if j.frozen]
+        found = [p for claim in stated for c in claim.contrasts for p in pairs(c)]
+        return found or [(v, self.reference(v)) for v in self.variants if v != self.reference(v)]
+
+    @cached_property
+    def groups(self) -> list[list[str]]:
+        """The variants that share their data, in the plan's order: only they compare."""
+        found: dict[str, list[str]] = {}
+        for name, variant in self.plan.raw["variants"].items():
+            found.setdefault(json.dumps(variant["config"].get("data"), sort_keys=True), []).append(name)
+        return list(found.values())
+
+    def reference(self, variant: str) -> str:
+        """What a variant is compared with: the baseline, or where that has other data the reference of a pair, or the first."""
+        (group,) = (group for group in self.groups if variant in group)
+        stated = [p for j in self.judged if j.frozen for c in j.verdict.claim.contrasts for p in pairs(c)]
+        return next((v for v in (self.baseline, *(base for _, base in stated)) if v in group), group[0])
+
+    @property
+    def deciding(self) -> list[str]:
+        """The variants that decide, the baseline first; without a claim, all of them."""
+        used = {v for j in self.judged if j.frozen for c in j.verdict.claim.contrasts for v in c.variants}
+        chosen = [v for v in self.variants if v in used or v == self.baseline] if used else self.variants
+        return sorted(chosen, key=lambda v: v != self.baseline)
+
+    @property
+    def shown(self) -> list[str]:
+        """The variants whose curves are looked at: all of them, or those that decide where all are too many."""
+        return self.variants if len(self.variants) <= MOST_CURVES else self.deciding[:MOST_CURVES]
+
+
+def given(runs: pd.DataFrame, history: pd.DataFrame, plan: Mapping[str, Any]) -> Given:
+    """The frames as `analysis.load` gives them and the content of plan.json; planned runs without a row get one."""
+    known = Plan(plan, Path("plan.json"))
+    mine = checks.of_study(runs, known.study) if len(runs) else runs
+    there = set(zip(mine["variant"], mine["seed"], strict=True)) if len(mine) else set()
+    absent = [r for r in known.runs if (r["variant"], r["seed"]) not in there]
+    if absent:
+        keys = {"study": known.study, "scale": known.scale, "stage": known.stage, "plan_id": known.plan_id,
+                "status": "missing"}  # fmt: skip
+        more = pd.DataFrame([{**r, **keys} for r in absent])
+        more = more.astype({c: mine[c].dtype for c in more.columns if c in mine.columns} if len(mine) else {})
+        mine = pd.concat([mine, more], ignore_index=True) if len(mine) else more.astype({"seed": DTYPES["key"]})
+    return Given(known, mine, history)
+
+
+def pair(contrast: Contrast) -> tuple[str, str] | None:
+    """(variant, the one it is compared with) of a comparison of two variants' errors; None for any other contrast."""
+    signs = sorted((w, v) for v, w in contrast.weights.items())
+    plain = [w for w, _ in signs] == [-1.0, 1.0] and contrast.unit.startswith("ln test error")
+    return (signs[0][1], signs[1][1]) if plain else None
+
+
+def pairs(contrast: Contrast) -> list[tuple[str, str]]:
+    """The comparisons of two variants that a contrast is made of: itself, or the arms of a difference of differences."""
+    whole = pair(contrast)
+    return [whole] if whole is not None else [(arm[0], arm[1]) for arm in contrast.arms if len(arm) == 2]

@@ -1,0 +1,89 @@
+"""Frames and a plan in, HTML out. Reads and writes nothing; the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..analysis import aa
+from ..analysis.where import where
+from ..config import BadInput
+from . import prose, tables, text
+from .drawings import Drawing, Panel, curve_drawings, effect_drawings, own_drawings, panel
+from .given import Given, given
+from .svg import characters, font
+
+A_A_DRAWS = 0
+"""Seed of the generator that splits an A/A study's runs."""
+
+
+def page(runs: pd.DataFrame, history: pd.DataFrame, plan: Mapping[str, Any]) -> str:
+    """The report on one plan as a self-contained page.
+
+    runs, history: as `analysis.load` gives them with `allow_partial=True`. plan: the content of plan.json. What cannot be
+    drawn or compared is said in its place. Raises BadInput for frames of another study, or without their columns.
+    """
+    g = given(runs, history, plan)
+    began = len(g.ended) > 0
+    groups = [
+        ("effects", "How large the effects are", effect_drawings(g)),
+        ("curves", "How they learn", curve_drawings(g)),
+        ("more", "A closer look", own_drawings(g)),
+    ]
+    drawn = [(key, title, _panels(drawings, g)) for key, title, drawings in groups if began and drawings]
+    images = [p.image for _, _, panels in drawn for p in panels if p.image is not None]
+    return str(_template().render(
+        g=g, plan=g.plan.raw, text=text, prose=prose, css=Markup(_style()),
+        font=font(characters(images)) if images else "",
+        banners=prose.banners(g), where=where(g.runs), began=began,
+        seconds=float(g.runs["wall_time"].sum()) if "wall_time" in g.runs.columns else 0.0,
+        aa=_false_differences(g), groups=drawn, speed=_speed(g) if began and len(g.variants) > 1 else None,
+        results=tables.results(g), seeds=tables.seeds(g), paper_tables=tables.of_the_paper(g), limits=prose.limits(g),
+        variants=tables.variants(g), failures=tables.failures(g), all_runs=tables.runs(g),
+        environment=tables.environment(g), commands=tables.commands(g),
+    ))  # fmt: skip
+
+
+def _panels(drawings: list[Drawing], g: Given) -> list[Panel]:
+    return [panel(d, g) for d in drawings]
+
+
+def _speed(g: Given) -> tables.Table | str:
+    """The table, or why there is none."""
+    try:
+        return tables.speed_of_learning(g)
+    except BadInput as error:
+        return f"How fast the variants learn cannot be compared: {error}"
+
+
+def _false_differences(g: Given) -> pd.Series | str | None:
+    """For a study of one variant, how often its own halves would differ; or why that cannot be said. None for others."""
+    if len(g.variants) != 1:
+        return None
+    import numpy as np
+
+    try:
+        return aa.a_a(g.runs, np.random.default_rng(A_A_DRAWS), allow_partial=True)
+    except BadInput as error:
+        return str(error)
+
+
+@functools.cache
+def _style() -> str:
+    return (resources.files(__package__) / "page.css").read_text()
+
+
+@functools.cache
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("sepconv_lab.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["typeset"] = text.typeset
+    return environment.get_template("page.html.j2")

@@ -1,0 +1,432 @@
+"""The report: one page that says what its runs say, no more, and shows well on a screen, a phone and paper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from sepconv_lab.analysis import claims, verdicts
+from sepconv_lab.analysis.export import export
+from sepconv_lab.config import BadInput
+from sepconv_lab.report import __main__ as command, page, text
+
+from .analysis import generated as made
+from .browser import Browser
+from .helpers import SMALL, cli
+from .planned import Frames, end, planned
+
+FIGURE10, FIGURE09 = claims.FIGURE10, claims.FIGURE09
+
+
+def words(html: str) -> str:
+    """What a reader sees: the page's text in one line, with plain quotes and spaces."""
+    html = re.sub(r"<(style|title)>.*?</\1>", "", html, flags=re.S)
+    seen = re.sub(r"<[^>]+>", " ", html)
+    for typeset, plain in (
+        ("\xa0", " "),
+        ("’", "'"),
+        ("“", '"'),
+        ("”", '"'),
+        ("&#39;", "'"),
+        ("&#34;", '"'),
+        ("−", "-"),
+    ):
+        seen = seen.replace(typeset, plain)
+    return " ".join(seen.replace("‑", "-").split())
+
+
+def title(html: str) -> str:
+    return re.findall(r"<title>(.*?)</title>", html)[0]
+
+
+def banners(html: str) -> list[str]:
+    return re.findall(r'<div class="banner"><strong>(\w+)</strong>', html)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Frames:
+    return planned(FIGURE10)
+
+
+@pytest.fixture(scope="module")
+def html(whole: Frames) -> str:
+    return page(*whole)
+
+
+# --- what a page says -------------------------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_the_verdict_says(whole: Frames, html: str) -> None:
+    """Statement, ruling, every part with its interval, how to read it, what it does not show: as `Verdict` has them."""
+    runs, _, plan = whole
+    verdict = verdicts.judge(claims.C4, runs)
+    seen = words(html)
+    assert plan["question"] in seen
+    assert f"{verdict.label} {verdict.claim.statement}." in seen
+    for part in verdict.parts:
+        e = part.effect
+        bounds = f"{e.estimate:+.3f} [{e.low:+.3f}, {e.high:+.3f}], n=6 {part.ruling.label}"
+        assert f"{part.contrast.name} {bounds}" in seen
+    for sentence in (*verdict.reading, *verdict.caveats, verdict.claim.paper_says):
+        assert sentence.removeprefix("Does not show: ") in seen
+    assert banners(html) == []
+    assert title(html) == f"{FIGURE10}, lab"
+
+
+def test_the_page_names_plan_runs_commands_and_environment(whole: Frames, html: str) -> None:
+    runs, _, plan = whole
+    seen = words(html)
+    assert f"plan {plan['plan_id']} , frozen 23 November 2026, 14:00 UTC" in seen
+    for run in runs.to_dict("records"):
+        assert run["run_id"] in seen
+        assert run["command"] in seen
+        assert f"{100 * run['test_ema/top1']:.2f}" in seen
+    for value in ("cpu-avx512bf16", "bf16", "a" * 12, "torch 2.13.0"):
+        assert value in seen
+    assert "Runs that did not finish" not in seen
+
+
+def test_tables_hold_means_and_spreads_over_seeds(whole: Frames, html: str) -> None:
+    runs, _, _ = whole
+    mine = 100 * runs.loc[runs["variant"] == "relu", "test_ema/top1"]
+    assert f"relu 6 {mine.mean():.1f} ± {mine.std():.1f}" in words(html)
+
+
+def test_a_page_needs_nothing_else_and_is_the_same_every_time(whole: Frames, html: str) -> None:
+    """No script, no address outside the page, and bytes that depend on the input alone."""
+    assert "<script" not in html
+    addresses = re.findall(r"""(?:src|href|action)\s*=\s*["']([^"']*)|url\(["']?([^"')]*)""", html)
+    found = {a or b for a, b in addresses}
+    assert found
+    assert all(address.startswith(("#", "data:")) for address in found), found
+    assert page(*whole) == html
+    ids = re.findall(r'\bid="([^"]*)"', html)
+    assert len(ids) == len(set(ids))
+
+
+def test_our_curves_and_the_papers_never_share_axes(html: str) -> None:
+    drawings = dict(re.findall(r'<svg [^>]*id="([\w-]+)"[^>]*>(.*?)</svg>', html, flags=re.S))
+    assert 'id="figure10-mean-relu"' in drawings["figure10"]
+    assert 'id="paper10-paper-relu"' in drawings["paper10"]
+    assert "paper" not in drawings["figure10"]
+    assert "mean" not in drawings["paper10"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", claims.STUDIES)
+def test_every_shipped_study_gets_its_figures_and_tables(study: str) -> None:
+    """Nothing is left undrawn for want of knowing a study, and no comparison is refused."""
+    html = page(*planned(study))
+    assert "Not drawn" not in html
+    assert "cannot be compared" not in html
+    own = {
+        "order": "order", "mid_norm": "grid", "spectrum": "spectrum", "segments_x_mid_act": "grid", FIGURE10: "paper10",
+        FIGURE09: "paper9", claims.FIGURE06: "paper6", claims.FIGURE07_08: "paper8", "vgg_sep": "curves", "a_a": "curves",
+    }  # fmt: skip
+    assert '<svg viewBox="0 0 237.6 ' in html  # half a page wide
+    assert f'id="{own[study]}"' in html
+    assert ('id="pareto"' in html) == (
+        study not in (FIGURE09, claims.FIGURE07_08, "a_a")
+    )  # three variants or more, one data set
+    assert ("as if they were two variants" in html) == (study == "a_a")
+
+
+# --- less than everything ---------------------------------------------------------------------------------------------
+
+
+def test_partial_results_say_so_first_and_name_what_is_absent() -> None:
+    runs, history, plan = planned(FIGURE10)
+    end(runs, "elu", 3, "failed", "OSError: no space left on device")
+    end(runs, "relu", 1, "diverged", "the loss is not a number at step 1,125")
+    runs = runs[~((runs["variant"] == "none") & (runs["seed"] == 5))]
+    html = page(runs, history[history["run_id"].isin(runs["run_id"])], plan)
+    seen = words(html)
+    assert banners(html) == ["Partial", "Pilot"]
+    assert title(html).startswith("[Partial] [Pilot] ")
+    assert "17 of 18 runs have ended" not in seen
+    assert "16 of 18 runs have ended (1 failed, 1 missing)" in seen
+    assert "pilot partial" in seen
+    assert "OSError: no space left on device" in seen
+    assert "the loss is not a number at step 1,125" in seen
+    assert "relu diverged in 1 of 6 runs" in seen
+    assert "figure10_mid_activation/none/seed 5" in seen
+    assert "n=5 of 6" in seen
+
+
+def test_a_pilot_and_a_smoke_run_are_labelled() -> None:
+    pilot = page(*planned(FIGURE10, seeds=3))
+    assert banners(pilot) == ["Pilot"]
+    assert "3 seeds; a verdict takes 6." in words(pilot)
+    smoke = page(*planned(FIGURE10, seeds=6, scale="smoke"))
+    assert banners(smoke) == ["Smoke"]
+    assert "The numbers mean nothing." in words(smoke)
+    assert "at the smoke scale" in words(smoke)
+
+
+def test_one_seed_gives_estimates_and_says_that_there_is_no_interval() -> None:
+    seen = words(page(*planned(FIGURE09, seeds=1)))
+    assert "1 seed; a verdict takes 6." in seen
+    assert "not judged pilot" in seen
+    assert re.search(r"residual better than no residual \+0\.\d+ \(one seed: no interval\), n=1", seen)
+    assert "smaller than no residual's" not in seen  # no plain words without an interval
+
+
+def test_a_claim_of_the_studys_own_is_judged_by_its_contrasts() -> None:
+    own = {"id": "mine", "statement": "ReLU costs accuracy", "contrasts": ["none better than relu"],
+           "smallest_effect": 0.05, "interval": "paired"}  # fmt: skip
+    seen = words(page(*planned(FIGURE10, claim=own)))
+    assert "ReLU costs accuracy. (mine: study figure10_mid_activation)" in seen
+    assert "smallest effect 0.05" in seen
+
+
+def test_without_a_claim_the_page_describes() -> None:
+    html = page(*_own_study())
+    seen = words(html)
+    assert "The study states no claim, so there is no verdict" in seen
+    assert "The paper states nothing that this study would decide." in seen
+    assert "Every variant against a" in seen
+    assert "Chollet" not in seen
+    assert "Not drawn" not in seen
+
+
+def _own_study() -> Frames:
+    """A study that is none of the shipped ones."""
+    runs, history, plan = planned(FIGURE10)
+    names = {"none": "a", "elu": "b", "relu": "c"}
+    variants = {names[k]: v for k, v in plan["variants"].items()}
+    rows = [r | {"variant": names[r["variant"]]} for r in plan["runs"]]
+    runs, history = (f.assign(study="mine", variant=f["variant"].map(names)) for f in (runs, history))
+    return runs, history, plan | {"study": "mine", "claim": None, "baseline": "a", "variants": variants, "runs": rows}
+
+
+def test_factors_are_drawn_as_main_effects_and_interactions() -> None:
+    runs, history, plan = planned("mid_norm", claim=None)
+    factors = {"block.mid_norm": ["false", "true"], "block.mid_act": ["none", "relu", "elu"]}
+    html = page(runs, history, plan | {"factors": factors})
+    assert "Main effects and interactions" in words(html)
+    assert "Not drawn" not in html
+
+
+def test_before_any_run_has_ended_the_page_says_how_to_go_on() -> None:
+    _, history, plan = planned(FIGURE10)
+    html = page(pd.DataFrame(), history[:0], plan)
+    assert banners(html) == ["Partial"]
+    assert "python -m sepconv_lab.study run figure10_mid_activation scale=lab" in words(html)
+    assert html.count("<td") >= 18
+
+
+def test_runs_that_do_not_compare_are_refused_in_place() -> None:
+    runs, history, plan = planned(FIGURE10)
+    runs.loc[0, "precision"] = "fp32"
+    seen = words(page(runs, history, plan))
+    assert "The runs cannot be compared: mixed precision" in seen
+    assert "Not drawn: mixed precision" in seen
+
+
+def test_a_plan_that_froze_other_contrasts_is_not_judged_by_todays() -> None:
+    runs, history, plan = planned(FIGURE10)
+    plan["claim"]["contrasts"] = ["none better than relu"]
+    assert "judge it with the version that froze it" in words(page(runs, history, plan))
+
+
+def test_frames_of_another_study_are_refused(whole: Frames) -> None:
+    runs, history, plan = whole
+    with pytest.raises(BadInput, match="no run of study 'other'"):
+        page(runs, history, plan | {"study": "other"})
+
+
+def test_what_records_hold_is_text_not_markup() -> None:
+    runs, history, plan = planned(FIGURE10)
+    end(runs, "elu", 3, "failed", "<script>alert(1)</script>")
+    assert "<script" not in page(runs, history, plan | {"question": "1 < 2 & <b>3</b>?"})
+
+
+def test_numbers_as_text() -> None:
+    assert text.number(-1234.5, 1) == "−1,234.5"
+    assert text.spread(0.8012, float("nan")) == "80.1"
+    assert text.change(0.05) == "4.9 % smaller"
+    assert text.between(0.02, 0.07) == "2.0 to 6.8 % smaller"
+    assert text.between(-0.07, -0.02) == "2.0 to 7.3 % larger"
+    assert text.between(-0.01, 0.05) == "1.0 % larger to 4.9 % smaller"
+    assert text.typeset('it\'s "so" in section 2: 5 %') == "it’s “so” in section\xa02: 5\xa0%"
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    """Records of a study of three variants and three seeds."""
+    variants = {
+        "none": made.config(),
+        "elu": made.config(block__mid_act="elu"),
+        "relu": made.config(block__mid_act="relu"),
+    }
+    root = tmp_path / "runs"
+    for i, run in enumerate(made.write_plan(root, variants)):
+        values = variants[run["variant"]] | {"seed": run["seed"]}
+        told = made.summary(run["run_id"], 0.8 - 0.01 * i)
+        made.write_record(root, run["run_id"], values, told, made.events(top1=0.8 - 0.01 * i))
+    return root
+
+
+def test_one_command_writes_the_page_beside_the_plan(runs_dir: Path) -> None:
+    done = cli(FIGURE10, cwd=runs_dir.parent, module="report")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    written = runs_dir.parent / done.stdout.strip()
+    assert written == runs_dir / "studies" / FIGURE10 / ("0" * 12) / "report.html"
+    assert banners(written.read_text()) == ["Pilot"]
+
+
+def test_committed_results_give_the_same_page_as_the_records(runs_dir: Path, tmp_path: Path) -> None:
+    from_records = command.write(FIGURE10, runs_dir).read_text()
+    folder = export(FIGURE10, runs_dir, to=tmp_path / "results" / "lab")
+    assert command.write(FIGURE10, folder).read_text() == from_records
+    assert (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["figure10_mid_activation", "--runs-dir", "runs", "--label", "lba"], "no label 'lba'; there are: lab."),
+        (["figure10", "--runs-dir", "runs"], "no study 'figure10'; there are: figure10_mid_activation"),
+        (["figure09_residual"], "neither runs/studies/figure09_residual nor experiments/figure09_residual/results"),
+        (["figure10_mid_activation", "--runs-dir", "nowhere"], "nowhere: no such folder"),
+    ],
+)
+def test_bad_input_is_answered_in_one_message(
+    runs_dir: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(runs_dir.parent)
+    assert command.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+
+
+def test_of_several_results_one_must_be_chosen(runs_dir: Path) -> None:
+    variants = {v: made.config(block__mid_act=v) for v in ("none", "elu", "relu")}
+    made.write_plan(runs_dir, variants, plan_id="1" * 12, label="lab_cifar10")
+    with pytest.raises(BadInput, match=r"has 2 results.*--label lab; --label lab_cifar10"):
+        command.write(FIGURE10, runs_dir)
+    assert command.write(FIGURE10, runs_dir, label="lab_cifar10").parent.name == "1" * 12
+
+
+@pytest.mark.slow
+def test_a_smoke_study_is_reported_with_one_command(tmp_path: Path) -> None:
+    """The last line of `study run` is the command that writes the page, and the page is labelled smoke and pilot."""
+    ran = cli("run", FIGURE10, "scale=smoke", "seeds=2", *SMALL[:4], "train.threads=1", cwd=tmp_path, module="study")
+    assert ran.returncode == 0, ran.stderr
+    pointer = ran.stdout.strip().splitlines()[-1]
+    assert pointer.startswith("report: python -m sepconv_lab.report ")
+    done = cli(*pointer.split()[4:], cwd=tmp_path, module="report")
+    assert done.returncode == 0, done.stderr
+    html = (tmp_path / done.stdout.strip()).read_text()
+    assert banners(html) == ["Smoke", "Pilot"]
+    assert html.count("python -m sepconv_lab.run ") >= 6
+
+
+# --- in a browser -----------------------------------------------------------------------------------------------------
+
+CUT = """[...document.querySelectorAll("figure > svg")].flatMap(svg => {
+  const box = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll("text")].filter(t => { const b = t.getBoundingClientRect();
+    return b.left < box.left - 1 || b.right > box.right + 1 || b.top < box.top - 1 || b.bottom > box.bottom + 1;
+  }).map(t => svg.id + ": " + t.textContent);
+})"""
+"""The texts of figures that reach out of them."""
+SMALLEST_TEXT = """Math.min(...[...document.querySelectorAll("figure text")].map(t => {
+  const m = t.getScreenCTM(); return parseFloat(getComputedStyle(t).fontSize) * Math.hypot(m.a, m.b); }))"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with Browser() as opened:
+        yield opened
+
+
+def _complete() -> Frames:
+    return planned(FIGURE10)
+
+
+def _partial() -> Frames:
+    runs, history, plan = planned(FIGURE09, seeds=4)
+    end(runs, "residual", 0, "failed", "RuntimeError: " + "a_path_without_any_blanks/" * 12)
+    end(runs, "no_residual", 2, "diverged", "the loss is not a number at step 1,125")
+    return runs, history, plan
+
+
+def _nothing() -> Frames:
+    _, history, plan = planned("spectrum")
+    return pd.DataFrame(), history[:0], plan
+
+
+PAGES: dict[str, Callable[[], Frames]] = {
+    "complete": _complete, "partial": _partial, "nothing": _nothing, "order": lambda: planned("order", seeds=2),
+    "many_classes": lambda: planned(claims.FIGURE07_08), "one_seed": lambda: planned(claims.FIGURE06, seeds=1),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / f"{request.param}.html"
+    path.write_text(page(*PAGES[request.param]()))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_page_shows_whole_in_chromium(browser: Browser, written: Path, width: int) -> None:
+    """No error, no request, no horizontal overflow; text of figures is legible and within them; wide tables scroll."""
+    browser.open(written, width=width)
+    assert browser.errors == []
+    assert browser.requests == [written.as_uri()]
+    assert browser.evaluate("innerWidth") == width
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    assert browser.evaluate(CUT) == []
+    if written.stem != "nothing":
+        assert browser.evaluate("document.fonts.check('7px \"DejaVu Sans\"') && document.fonts.size") == 1
+        assert browser.evaluate(SMALLEST_TEXT) > 8
+    runs_table = "document.querySelector('#runs .scroll')"
+    if width == 390:
+        assert browser.evaluate(f"{runs_table}.scrollWidth > {runs_table}.clientWidth")
+
+
+@pytest.mark.slow
+def test_commands_are_printed_although_they_are_folded_on_the_screen(
+    browser: Browser, whole: Frames, tmp_path: Path
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(page(*whole))
+    browser.open(path, width=794)
+    shown = "[...document.querySelectorAll('.commands')].filter(e => e.checkVisibility()).length"
+    assert browser.evaluate(shown) == 0
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert browser.evaluate(shown) == 3
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 794
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.mark.slow
+def test_the_browser_would_tell(browser: Browser, tmp_path: Path) -> None:
+    """The measurements above can fail: a broken page is found out."""
+    path = tmp_path / "broken.html"
+    path.write_text("""<!doctype html><img src="http://127.0.0.1:9/x.png"><div style="width: 900px">wide</div>
+        <figure><svg viewBox="0 0 10 10" width="10"><text x="8" y="5">out of it</text></svg></figure>
+        <script>undefined_name</script>""")
+    browser.open(path, width=390)
+    assert any("ReferenceError" in e or "Uncaught" in e for e in browser.errors)
+    assert "http://127.0.0.1:9/x.png" in browser.requests
+    assert browser.evaluate("document.documentElement.scrollWidth") > 390
+    assert len(browser.evaluate(CUT)) == 1
