@@ -22,6 +22,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -95,6 +96,7 @@ def _compose_choices(choices: tuple[str, ...], registered: tuple[str, ...]) -> D
 def initialised() -> Iterator[ConfigLoader]:
     """Hydra on our folder of presets, whatever else may be initialised; its state is put back after."""
     register_schema()
+    Plugins.instance()  # launchers enter their settings into Hydra's store as they load, once: before it is copied
     state = Singleton.get_state()
     GlobalHydra.instance().clear()
     try:
@@ -264,17 +266,19 @@ def unknown(what: str, word: str, known: Iterable[str]) -> str:
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:
-    parsed = []
-    for line in overrides:
-        try:
-            parsed += OverridesParser.create().parse_overrides([line])
-        except HydraException as error:
-            how = f"write key=value or group=choice ({_one_line(error)})"
-            key, _, value = line.partition("=")
-            if "=" in value:
-                how = f"quote what holds a '=': \"{key}='{value}'\""
-            raise BadInput(f"{line}: not an override; {how}") from error
-    return parsed
+    return [override for line in overrides for override in _parse_line(line)]
+
+
+@functools.lru_cache(maxsize=4096)  # the grammar takes milliseconds, and the jobs of a sweep share most of their lines
+def _parse_line(line: str) -> tuple[Override, ...]:
+    try:
+        return tuple(OverridesParser.create().parse_overrides([line]))
+    except HydraException as error:
+        key, _, value = line.partition("=")
+        how = f"write key=value or group=choice ({_one_line(error)})"
+        if "=" in value:
+            how = f"quote what holds a '=': \"{key}='{value}'\""
+        raise BadInput(f"{line}: not an override; {how}") from error
 
 
 def _import_from(parsed: list[Override]) -> None:

@@ -41,13 +41,18 @@ class Conventions:
         return nn.BatchNorm2d(channels, eps=self.norm_eps, momentum=self.norm_momentum)
 
 
-def pad_same(x: Tensor, kernel: tuple[int, int], stride: int, value: float = 0.0) -> Tensor:
+def same_padding(size: int, kernel: int, stride: int) -> int:
+    """Pixels by which TensorFlow's 'same' pads one dimension, both sides together."""
+    return max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+
+
+def pad_same(x: Tensor, kernel: tuple[int, int], stride: int) -> Tensor:
     """TensorFlow's 'same' padding: the output has ceil(size / stride) positions, an odd pixel goes to the right and bottom."""
     pads = []
     for size, k in ((x.shape[-1], kernel[1]), (x.shape[-2], kernel[0])):
-        total = max((math.ceil(size / stride) - 1) * stride + k - size, 0)
+        total = same_padding(size, k, stride)
         pads += [total // 2, total - total // 2]
-    return F.pad(x, pads, value=value) if any(pads) else x
+    return F.pad(x, pads) if any(pads) else x
 
 
 class Conv2d(nn.Conv2d):
@@ -101,8 +106,9 @@ class MaxPool2d(nn.Module):
             return F.max_pool2d(x, self.kernel_size, self.stride)
         if self.conventions.padding is Padding.symmetric:
             return F.max_pool2d(x, self.kernel_size, self.stride, self.kernel_size // 2)
-        x = pad_same(x, (self.kernel_size, self.kernel_size), self.stride, value=-math.inf)
-        return F.max_pool2d(x, self.kernel_size, self.stride)
+        before = [same_padding(size, self.kernel_size, self.stride) // 2 for size in x.shape[-2:]]
+        # The odd pixel at the end is what ceil_mode adds: no padded copy of the map is made.
+        return F.max_pool2d(x, self.kernel_size, self.stride, before, ceil_mode=True)
 
 
 class AvgPool2d(nn.Module):

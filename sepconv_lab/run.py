@@ -12,20 +12,23 @@ import os
 import shlex
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .compose import CONF, check_given_once, compose, compose_sweep, register_schema, resolve, unknown
+from .compose import CONF, check_given_once, compose, compose_sweep, register_schema, unknown
 from .config import RECIPE, BadInput, RunConfig, placements, plain
-from .identity import command, run_id
+from .identity import command, quoted, run_id
 from .tables import print_table
 from .tracking import Busy, Record
 
 if TYPE_CHECKING:
     import torch
+    from omegaconf import DictConfig
 
     from .config import Precision
     from .data import ImageData
@@ -118,11 +121,7 @@ def _prepare(config: RunConfig, weights_digest: str | None) -> _Job:
     precision = environment.resolve_precision(config.train, device)
     threads = environment.set_threads(config.train)
     loaded = data.load(config.data)
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        import torch
-
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    environment.set_deterministic(device)
     network = models.build_model(config, classes)
     if config.model.weights:
         from .weights import load_weights
@@ -291,7 +290,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if flag.split("=")[0] not in HYDRA_FLAGS:
                 raise BadInput(unknown(flag, flag, HYDRA_FLAGS))
         register_schema()
-        _hydra(words, lambda config, overrides: None)  # --cfg, --help and the like
+        _hydra(words, "config", lambda cfg: None)  # --cfg, --help and the like
         return 0
     except BadInput as error:
         return refuse(error)
@@ -324,37 +323,36 @@ def _single(overrides: list[str]) -> int:
 
 def _sweep(overrides: list[str]) -> int:
     jobs = compose_sweep(overrides)
-    _check_all([config for _, config in jobs])
-    outcomes: dict[str, str] = {}
-    refused: dict[str, None] = {}
+    hydra = [o for o in overrides if o.lstrip("+~").startswith("hydra")]
+    if hydra:
+        from .study.launch import check_hydra
 
-    def job(config: RunConfig, task: list[str]) -> None:
-        try:
-            summary = run(config, name=" ".join(task))
-        except (Busy, BadInput) as error:
-            outcomes[" ".join(task)] = f"{type(error).__name__}: {error}"
-            if isinstance(error, BadInput):
-                refused[str(error)] = None
-            return
-        if summary["status"] == "interrupted":
-            raise KeyboardInterrupt
-
-    with contextlib.suppress(SystemExit, KeyboardInterrupt):
-        # Whatever the launcher says, the end is judged from the records.
-        _hydra(["-m", *overrides], job)
-    code = _table(jobs, outcomes)
+        check_hydra(hydra)
+    records = _check_all([config for _, config in jobs])
+    # What has ended is not handed to a launcher: Hydra composes each job twice, which takes half a second.
+    waiting = [
+        i for i, (record, (_, config)) in enumerate(zip(records, jobs, strict=True)) if ended(record, config) is None
+    ]
+    errors: dict[int, str] = {}
+    if waiting:
+        found = _launch([jobs[i][0] for i in waiting], hydra, records[waiting[0]].runs_dir / ".sweep")
+        errors = {i: found[number] for number, i in enumerate(waiting) if number in found}
+    code = _table(jobs, records, errors)
+    refused = dict.fromkeys(e.removeprefix("BadInput: ") for e in errors.values() if e.startswith("BadInput: "))
     if refused:  # images that turned out to be unreadable, for one
         return refuse(BadInput("\n".join(refused)))
     return code
 
 
-def _check_all(configs: list[RunConfig]) -> None:
-    """Check every job that would train, each kind once. Raises BadInput with all problems."""
+def _check_all(configs: list[RunConfig]) -> list[Record]:
+    """Each job's record, after every job that would train was checked, each kind once. Raises BadInput with all problems."""
     checked: set[str] = set()
     problems: dict[str, None] = {}
+    found: list[Record] = []
     for config in configs:
         try:
             record, _ = record_of(config)
+            found.append(record)
             if (record.summary() or {}).get("status") == "finished" and not config.force:
                 continue
             kind = repr((config.block, config.model, config.data, config.train, config.runs_dir))
@@ -366,41 +364,64 @@ def _check_all(configs: list[RunConfig]) -> None:
             problems |= dict.fromkeys(str(error).splitlines())
     if problems:
         raise BadInput("\n".join(problems))
+    return found
 
 
-def _hydra(words: list[str], task: Callable[[RunConfig, list[str]], None]) -> None:
-    """Hand over to Hydra, whose launcher calls the task for each job, perhaps in another process."""
+def _launch(tasks: list[list[str]], hydra: list[str], folder: Path) -> dict[int, str]:
+    """Carry the jobs out through Hydra's launcher, perhaps in other processes: {job: what kept it from beginning its record}.
+
+    Whatever the launcher says, the end is judged from the records and from what the jobs themselves left in `folder`.
+    """
+    from .study.cluster import time_limit
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="errors-", dir=folder.absolute()) as errors:
+
+        def job(cfg: DictConfig) -> None:
+            task = tasks[cfg.job]
+            try:
+                with time_limit():
+                    if run(compose(task), name=" ".join(task))["status"] == "interrupted":
+                        raise KeyboardInterrupt
+            except (Busy, BadInput) as error:
+                (Path(errors) / str(cfg.job)).write_text(f"{type(error).__name__}: {error}")
+            except KeyboardInterrupt:
+                on_its_own = os.getpid() != launcher and "SUBMITIT_EXECUTOR" in os.environ
+                if not on_its_own:
+                    raise  # the launcher stops too
+
+        launcher = os.getpid()
+        numbers = ",".join(map(str, range(len(tasks))))
+        words = ["-m", "launch=sweep", f"job={numbers}", f"hydra.sweep.dir={quoted(str(folder))}", *hydra]
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            _hydra(words, "study_job", job)
+        return {int(path.name): path.read_text() for path in Path(errors).iterdir()}
+
+
+def _hydra(words: list[str], config_name: str, task: Callable[[DictConfig], None]) -> None:
+    """Hand over to Hydra, whose launcher calls the task for each job."""
     import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
-
-    register_schema()
-
-    def main(cfg: DictConfig) -> None:
-        given = list(HydraConfig.get().overrides.task)
-        task(resolve(cfg, given), given)
 
     saved = sys.argv
     sys.argv = [saved[0], *words]
     try:
-        hydra.main(config_path=str(CONF), config_name="config", version_base="1.3")(main)()
+        hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")(task)()
     finally:
         sys.argv = saved
 
 
-def _table(jobs: list[tuple[list[str], RunConfig]], outcomes: dict[str, str]) -> int:
+def _table(jobs: list[tuple[list[str], RunConfig]], records: list[Record], errors: dict[int, str]) -> int:
     """Print what varied, test accuracy, parameters and where each record is; 1 if any run did not finish."""
     common = set.intersection(*(set(o) for o, _ in jobs)) if len(jobs) > 1 else set()
     rows, failed = [], False
-    for overrides, config in jobs:
-        record, _ = record_of(config)
+    for i, ((overrides, _), record) in enumerate(zip(jobs, records, strict=True)):
         summary = record.summary() or {"status": record.status(), "metrics": {}, "params": {}}
         finished = summary["status"] == "finished"
         failed |= not finished
         metrics = summary["metrics"]
         shown = [f"{metrics[k]:.4f}" if k in metrics else "-" for k in ("test/top1", "test_ema/top1")]
         varied = " ".join(o for o in overrides if o not in common) or "(one run)"
-        error = "" if finished else outcomes.get(" ".join(overrides)) or str(summary.get("error") or "")
+        error = "" if finished else errors.get(i) or str(summary.get("error") or "")
         parameters = f"{summary['params'].get('total', 0):,}"
         rows.append([varied, summary["status"], *shown, parameters, str(record.path), error])
     say("")

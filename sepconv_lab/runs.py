@@ -175,14 +175,13 @@ def _diff(args: argparse.Namespace) -> None:
         found, hidden = _worth_reading(found)
     rows: list[list[str]] = []
     for part, changed in found.items():
-        rows += [[part, key, *map(_short, pair), _change(*pair)] for key, pair in changed.items()] or [
-            [part, "the same", "", "", ""]
-        ]
+        rows += [
+            [part, key, *map(_short, pair), _change(*pair) if part == "result" else ""] for key, pair in changed.items()
+        ] or [[part, "the same", "", "", ""]]
     print_table(["", "", a.record.run_id, b.record.run_id, ""], rows)
     if not args.all and hidden:
-        print(
-            f"{hidden} further values differ (time, speed, memory, further metrics, what follows from the above): --all"
-        )
+        values = "1 further value differs" if hidden == 1 else f"{hidden} further values differ"
+        print(f"{values} (time, speed, memory, further metrics, what follows from the above): --all")
 
 
 MAIN_RESULTS = ("status", "error", "metrics.test_ema/top1", "metrics.test/top1", "metrics.test_ema/loss",

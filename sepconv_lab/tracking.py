@@ -25,6 +25,8 @@ SCHEMA = 1
 """Of the files of a record; readers refuse what they do not know."""
 
 RESERVE = 64 * 1024
+TAKEN = (errno.EACCES, errno.EAGAIN)
+"""What locking fails with when somebody else holds the lock."""
 _held: set[str] = set()
 
 
@@ -120,8 +122,8 @@ class Record:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except FileNotFoundError:
             return False
-        except OSError:
-            return True
+        except OSError as error:
+            return error.errno in TAKEN
         return False
 
     @contextlib.contextmanager
@@ -141,6 +143,9 @@ class Record:
                     fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except OSError as error:
+                    if error.errno not in TAKEN:
+                        raise BadInput(f"runs_dir={self.runs_dir}: no locks on this file system ({error.strerror}), which keep two "
+                                       "processes from one record; choose another, or mount it with them") from error  # fmt: skip
                     if not patience:
                         raise Busy(self.run_id) from error
                     time.sleep(0.02)  # somebody who only asks `is_locked` holds it for a moment

@@ -129,6 +129,8 @@ def test_a_sweep_is_refused_before_its_first_job_with_all_problems(refused: Call
     assert "train.accumulate=9" in message
     assert len(message.splitlines()) == 2, message
     assert "-m" in refused(*TINY, "block.mid_act=none,relu")
+    assert "Did you mean joblib?" in refused("-m", *TINY, "hydra/launcher=jobliib")
+    assert "n_job" in refused("-m", *TINY, "hydra/launcher=joblib", "hydra.launcher.n_job=2")
 
 
 @pytest.mark.parametrize("place", ["file", "below a file", "read-only"])
@@ -205,6 +207,23 @@ def test_an_unreadable_image_is_refused_by_name(refused: Callable[..., str], fol
     Image.new("1", (8_000, 8_000)).save(out, "png")
     image.write_bytes(out.getvalue())
     assert f"{image}: 8000 x 8000 pixels" in refused(*words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]], ids=["serial", "joblib"]
+)
+def test_an_unreadable_image_found_within_a_sweep_is_refused(launcher: list[str], folder: Path, tmp_path: Path) -> None:
+    """Only decoding reveals it, and that happens in the job, perhaps in a worker process: still exit code 2 and its name, once."""
+    image = folder / "train" / "dog" / "3.png"
+    image.write_bytes(image.read_bytes()[:100])
+    words = [*PHOTOS, "data=folder", f"data.path={folder}", "train.max_steps=1", "seed=0,1", *launcher]
+    out = cli("-m", *words, cwd=tmp_path, SEPCONV_LAB_CACHE=str(tmp_path / "cache"))
+    assert out.returncode == 2, out.stdout + out.stderr
+    assert out.stderr == f"{image}: cannot be decoded: {out.stderr.partition('decoded: ')[2].strip()}\n"
+    table = out.stdout.splitlines()[-2:]
+    assert all("missing" in line and f"{image}: cannot be decoded" in line for line in table), out.stdout
+    assert [p.name for p in (tmp_path / "runs").rglob("*") if p.is_file()] == ["multirun.yaml"], "no record was begun"
 
 
 def test_splits_and_columns_that_are_absent_are_refused(refused: Callable[..., str], table: Path) -> None:

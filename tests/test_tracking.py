@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_status_tells_running_from_interrupted(tmp_path: Path) -> None:
     assert record.status() == "interrupted"
     record.finish({"status": "finished"})
     assert record.status() == "finished"
+
+
+def test_a_file_system_without_locks_is_refused_and_not_taken_for_a_busy_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster's file system may be mounted without them: that is no other process at work."""
+    record = Record(tmp_path, ID)
+    with record.owned():
+        record.begin({})
+
+    def lockf(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.lockf", lockf)
+    assert record.status() == "interrupted"
+    with pytest.raises(BadInput, match="no locks on this file system"), record.owned():
+        pass
 
 
 def test_one_process_owns_a_record_and_a_dead_one_does_not(tmp_path: Path) -> None:

@@ -169,7 +169,13 @@ class Supervisor:
             else:
                 multirun(words)
             return False
-        except BrokenExecutor:
+        except BadInput:
+            raise
+        except Exception as error:  # a broken pool, a worker that Ray lost, a time-out
+            if not isinstance(error, BrokenExecutor):
+                mine.mkdir(exist_ok=True)
+                (mine / "launcher.log").write_text(traceback.format_exc())
+                print(f"{self.kind} broke down ({type(error).__name__}), see {mine / 'launcher.log'}", flush=True)
             return True
         except KeyboardInterrupt as error:
             if self.on_cluster:
@@ -197,10 +203,10 @@ class Supervisor:
                         _refresh(self._record(i).path)
                     end = self._end(i, before)
                     if end in ("", "interrupted"):  # put back into the queue, it may come again
-                        if queued is None:
-                            awaited = launching.works() and self._attempts(i) == before[i]
-                        else:
+                        if queued is not None:
                             awaited = jobs[i] in queued
+                        else:  # submitit sees the death of its own processes; of a Slurm that cannot be asked it sees nothing
+                            awaited = launching.works() and (queue is None or self._attempts(i) == before[i])
                         if awaited:
                             alone_since.pop(i, None)
                             continue
@@ -209,7 +215,9 @@ class Supervisor:
                     left.discard(i)
                     lost += not end
                     done = f"{len(runs) - len(left)}/{len(runs)}"
-                    silent = "died without a word" if self._attempts(i) > before[i] else "left the queue before it began"
+                    silent = (
+                        "died without a word" if self._attempts(i) > before[i] else "left the queue before it began"
+                    )
                     print(f"{done} {self.plan.runs[i].name}: {end or silent}", flush=True)
         if lost:
             print(f"what the jobs printed: {folder / '.submitit'}/*/*_log.err", flush=True)
@@ -263,6 +271,8 @@ def check_hydra(words: Sequence[str]) -> None:
                 key, _, name = word.partition("=")
                 if key == "hydra/launcher" and name not in launchers:
                     raise BadInput(composing.unknown(word, name, launchers))
+                if key == "hydra/launcher" and _kind(name) not in launchers:
+                    raise BadInput(f"{word}: {_kind(name)} is not installed; pip install '.[launchers]' brings it")
             hydra.compose("study_job", ["launch=x", "job=0", *words], return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInput(" ".join(str(error).split())) from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from sepconv_lab.compose import compose
 from sepconv_lab.models import build_model
@@ -135,5 +136,24 @@ def test_tensorflows_padding_at_a_stride(size: int) -> None:
     """With stride 2 and a 3x3 window, even sizes pad (0, 1) and odd ones (1, 1): at 74 pixels a one-pixel shift."""
     from sepconv_lab.layers import pad_same
 
-    column = pad_same(torch.zeros(1, 1, size, size), (3, 3), 2, value=1.0)[0, 0, :, size // 2].tolist()
+    column = (1 - pad_same(torch.ones(1, 1, size, size), (3, 3), 2))[0, 0, :, size // 2].tolist()
     assert (column[0], column[-1], sum(column)) == ((1, 1, 2) if size % 2 else (0, 1, 1))
+
+
+@pytest.mark.parametrize("kernel", [2, 3, 5])
+@pytest.mark.parametrize("height", [6, 7, 74])
+def test_max_pooling_equals_pooling_of_an_explicitly_padded_map(height: int, kernel: int) -> None:
+    """Output and gradient to the bit, ties at zero and oblong maps included, although no padded copy is made."""
+    from sepconv_lab.config import Padding
+    from sepconv_lab.layers import Conventions, MaxPool2d, same_padding
+
+    width = 9
+    drawn = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0)).relu()
+    plain, padded = (drawn.to(memory_format=torch.channels_last, copy=True).requires_grad_() for _ in range(2))
+    pads = [p for size in (width, height) for t in [same_padding(size, kernel, 2)] for p in (t // 2, t - t // 2)]
+    expected = F.max_pool2d(F.pad(padded, pads, value=-torch.inf), kernel, 2)
+    found = MaxPool2d(kernel, 2, conventions=Conventions(padding=Padding.tf))(plain)
+    assert torch.equal(found, expected)
+    for out in (found, expected):
+        out.backward(torch.arange(out.numel()).view(out.shape).to(out))
+    assert torch.equal(plain.grad, padded.grad)

@@ -1,0 +1,166 @@
+"""The training step beside Keras's and timm's Xception, and Xception beside Inception V3 (claim C8)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import environment
+from ..compose import compose
+from ..config import Precision, RunConfig
+from ..models.complexity import complexity
+from ..tables import print_table
+from .contender import Contender
+from .timing import Ratio, interleaved, ratio
+
+BASE = ["data=imagenet", "data.image_size=299", "train=paper_imagenet", "train.batch_size=8", "train.average=false"]
+OURS, FP32, INCEPTION = "sepconv_lab", "sepconv_lab, fp32", "sepconv_lab inception_v3"
+KERAS_AIM, TIMM_AIM = 2.5, 1.1
+WORKER = str(Path(__file__).with_name("worker.py"))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is timed, and where. `words`: overrides of each of our own contenders."""
+
+    device: torch.device
+    words: dict[str, list[str]]
+    pythons: tuple[str, ...]
+    """Interpreters in which to look for the other frameworks."""
+
+    @property
+    def config(self) -> RunConfig:
+        return compose(self.words[OURS])
+
+    @property
+    def bf16(self) -> bool:
+        return environment.resolve_precision(self.config.train, self.device) is Precision.bf16
+
+
+def plan(device: torch.device, overrides: Sequence[str], pythons: Sequence[str]) -> Plan:
+    """Raises BadInput. What concerns the network is not meant for Inception V3, which has no such settings."""
+    base = [*BASE, f"train.device={device.type}"]
+    shared = [o for o in overrides if o.startswith(("data.", "train.", "seed="))]
+    words = {OURS: [*base, "model=xception", *overrides], INCEPTION: [*base, "model=inception_v3", *shared]}
+    for own in words.values():
+        compose(own)
+    return Plan(device, words, (sys.executable, *pythons))
+
+
+def table(plan: Plan, rounds: int) -> None:
+    """Time all contenders and print the tables."""
+    config = plan.config
+    with _contenders(plan) as (there, absent):
+        seconds = interleaved({c.name: c.turn for c in there}, rounds)
+        against = {name: ratio(s, seconds[OURS]) for name, s in seconds.items()}
+        batch, size = config.train.batch_size, config.data.image_size
+        print(
+            f"\nTraining step of model=xception at {size} pixels, batch {batch}, {config.data.num_classes} classes, SGD, "
+            f"on {plan.device.type}: medians of {rounds} rounds, all in turn; {OURS} in {'bf16' if plan.bf16 else 'fp32'}"
+        )
+        print_table(
+            ["", "s/step", "images/s", f"time against {OURS} (lowest to highest round)"],
+            [[n, f"{t:.3f}", f"{batch / t:.2f}", str(against[n])]
+             for n, t in ((n, statistics.median(s)) for n, s in seconds.items()) if n != INCEPTION]
+            + [[name, "-", "-", f"absent: {why}"] for name, why in absent.items()],
+        )  # fmt: skip
+        missed = _judged(against)
+        _claim_c8(plan, seconds)
+        if missed:
+            _why(next(c for c in there if c.name == OURS), missed, seconds)
+
+
+@contextlib.contextmanager
+def _contenders(plan: Plan) -> Iterator[tuple[list[Contender], dict[str, str]]]:
+    """All that can be started, each in a process of its own, and why others cannot: name -> reason."""
+    there: list[Contender] = []
+    absent: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        known = environment.versions()  # they stand above the tables
+        own = {**plan.words, **({FP32: [*plan.words[OURS], "train.precision=fp32"]} if plan.bf16 else {})}
+
+        def add(name: str, commands: Sequence[Sequence[str]]) -> None:
+            reasons: dict[str, None] = {}
+            for command in commands:
+                contender = stack.enter_context(Contender(name, command, gpu=plan.device.type == "cuda"))
+                if not contender.absent:
+                    versions = ", ".join(f"{k} {v}" for k, v in contender.versions.items() if known.get(k) != v)
+                    contender.name = f"{name} ({versions})" if versions else name
+                    there.append(contender)
+                    return
+                reasons[contender.absent] = None
+            if name in own:
+                raise RuntimeError(f"{name}: {'; '.join(reasons)}")
+            absent[name] = "; ".join(reasons)
+
+        for name, words in own.items():
+            add(name, [[sys.executable, "-m", "sepconv_lab.bench.ours", json.dumps({"overrides": words})]])
+        for bf16 in (False, True) if plan.bf16 else (False,):
+            kind = ", bf16" * bf16
+            for backend in ("torch", "tensorflow"):
+                add(f"Keras on {backend}{kind}", _peer(plan, framework="keras", backend=backend, bf16=bf16))
+            for layout in ("", ", channels_last"):
+                add(f"timm{layout}{kind}", _peer(plan, framework="timm", channels_last=bool(layout), bf16=bf16))
+        yield there, absent
+
+
+def _peer(plan: Plan, **job: Any) -> list[list[str]]:
+    """Commands that start the same contender in each of the interpreters."""
+    train, data = plan.config.train, plan.config.data
+    job |= {
+        "size": data.image_size, "batch": train.batch_size, "classes": data.num_classes, "lr": train.lr,
+        "momentum": train.momentum, "device": plan.device.type, "threads": environment.set_threads(train),
+    }  # fmt: skip
+    return [[python, WORKER, json.dumps(job)] for python in plan.pythons]
+
+
+def _judged(against: dict[str, Ratio]) -> list[str]:
+    """Say which aims are met. The names of the contenders against which they are missed."""
+    missed = []
+    for kind, aim in (("Keras", KERAS_AIM), ("timm", TIMM_AIM)):
+        found = {name: r for name, r in against.items() if name.startswith(kind)}
+        if not found:
+            print(f"Aim, {aim}x {kind}: not measured, it is absent")
+            continue
+        name = min(found, key=lambda n: found[n].median)
+        met = found[name].median >= aim
+        print(f"Aim, {aim}x the fastest {kind}: {'met' if met else 'missed'} with {found[name]}")
+        missed += [] if met else [name]
+    return missed
+
+
+def _claim_c8(plan: Plan, seconds: dict[str, list[float]]) -> None:
+    batch = plan.config.train.batch_size
+    macs = {name: complexity(compose(words)).macs for name, words in plan.words.items()}
+    rows = []
+    for name, label in ((OURS, "xception"), (INCEPTION, "inception_v3")):
+        t = statistics.median(seconds[name])
+        rows.append(
+            [label, f"{macs[name] / 1e9:.3f}", f"{1 / t:.3f}", f"{t:.3f}", f"{1e12 * t / batch / macs[name]:.1f}"]
+        )
+    print("\nClaim C8: Xception beside Inception V3")
+    print_table(["", "GMAC/image", "steps/s", "s/step", "ps/MAC"], rows)
+    speed = ratio(seconds[INCEPTION], seconds[OURS])
+    per_mac = ratio([t / macs[OURS] for t in seconds[OURS]], [t / macs[INCEPTION] for t in seconds[INCEPTION]])
+    print(f"steps/s of Xception against Inception V3: {speed}; the paper, on 60 GPUs: 28/31 = 0.90")
+    print(f"time per MAC of Xception against Inception V3: {per_mac}")
+
+
+def _why(ours: Contender, missed: list[str], seconds: dict[str, list[float]]) -> None:
+    """Where a step's time goes, and what no implementation can get below."""
+    shares, floor = ours.ask("profile"), ours.ask("floor")
+    step = statistics.median(seconds[OURS])
+    print("\nWhere a step goes: " + ", ".join(f"{k} {v:.0%}" for k, v in sorted(shares.items(), key=lambda x: -x[1])))
+    limits = " and ".join(f"{statistics.median(seconds[name]) / floor['seconds']:.2f}x {name}" for name in missed)
+    print(
+        f"Its multiplications alone take {floor['seconds']:.3f} s, {floor['seconds'] / step:.0%} of the step, at the "
+        f"{floor['flops'] / 1e9:,.0f} GFLOP/s of a large matrix product here: the most that this machine allows is {limits}"
+    )

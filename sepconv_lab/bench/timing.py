@@ -1,0 +1,37 @@
+"""Contenders that take turns, and what their times say: medians, and ratios formed within each round."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+Turn = Callable[[], float]
+"""Do the work once and say how many seconds it took."""
+
+
+def interleaved(turns: Mapping[str, Turn], rounds: int) -> dict[str, list[float]]:
+    """name -> seconds of each round. Everybody's turn, then everybody's again: what slows the machine for a while slows all."""
+    found: dict[str, list[float]] = {name: [] for name in turns}
+    for _ in range(rounds):
+        for name, turn in turns.items():
+            found[name].append(turn())
+    return found
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times longer one takes than another: the median over rounds, and the lowest and highest round."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def ratio(seconds: Sequence[float], base: Sequence[float]) -> Ratio:
+    """seconds / base, round by round."""
+    each = [a / b for a, b in zip(seconds, base, strict=True)]
+    return Ratio(statistics.median(each), min(each), max(each))
