@@ -69,12 +69,19 @@ def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
             study.kill()
 
 
-def until(found: Callable[[], object], study: subprocess.Popen[str], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
+def until(found: Callable[[], object], study: subprocess.Popen[str], pause: float = 0.02) -> None:
+    deadline = time.monotonic() + 120
     while not found():
         assert study.poll() is None, study.communicate()[0]
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(pause)
+
+
+def state(job: str, now: bool = False) -> str:
+    """PD waits, R runs. now: what was queued again does not wait for the two minutes for which Slurm holds it back."""
+    if now:
+        slurm("scontrol", "update", f"jobid={job}", "starttime=now")
+    return slurm("squeue", "--noheader", "--format=%t", f"--jobs={job}")
 
 
 def test_a_killed_job_is_named_one_out_of_time_goes_on_and_retry_completes_the_study(folder: Path) -> None:
@@ -95,12 +102,10 @@ def test_a_killed_job_is_named_one_out_of_time_goes_on_and_retry_completes_the_s
         job = dict(line.split("=", 1) for line in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in line)
         number = f"{job['SLURM_ARRAY_JOB_ID']}_{job['SLURM_ARRAY_TASK_ID']}"
         slurm("scancel", "--signal=USR2", number)  # what Slurm sends ahead of a time limit
-        until(lambda: slurm("squeue", "--noheader", "--format=%t", f"--jobs={number}") == "PD", study)
+        until(lambda: state(number) == "PD", study)
         assert record["out_of_time"].status() == "interrupted"
         stopped_at = int((record["out_of_time"].summary() or {})["steps"])
-        slurm(
-            "scontrol", "update", f"jobid={number}", "starttime=now"
-        )  # Slurm holds back what is queued again for two minutes
+        until(lambda: state(number, now=True) == "R", study, pause=0.5)
 
         out = study.communicate(timeout=200)[0]
     assert study.returncode == 1, out

@@ -178,7 +178,7 @@ class Supervisor:
                 print(f"{self.kind} broke down ({type(error).__name__}), see {mine / 'launcher.log'}", flush=True)
             return True
         except KeyboardInterrupt as error:
-            if self.on_cluster:
+            if self.kind == "submitit_slurm":
                 print("what was submitted goes on by itself: `study status` follows it, scancel ends it", flush=True)
             raise Stopped from error
         except SystemExit:
