@@ -17,9 +17,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..compose import unknown
 from ..config import BadInput
+
+if TYPE_CHECKING:
+    import torch
 
 TABLES = ("step", "loop", "start", "memory", "skip", "study")
 
@@ -73,7 +77,7 @@ def _tables(chosen: set[str], overrides: Sequence[str], args: argparse.Namespace
         study.table()
 
 
-def _header(devices: Sequence[object]) -> None:
+def _header(devices: Sequence[torch.device]) -> None:
     """On what all of this was measured."""
     from .. import environment
     from ..config import TrainConfig
