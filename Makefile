@@ -11,7 +11,7 @@ demo: $(INSTALLED)  ## train the default variant on the embedded data, offline
 	$(BIN)/python -m sepconv_lab.runs plot --latest
 
 test: $(INSTALLED)  ## fast tests first, then the slow ones and the notebooks
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest --nbmake notebooks
 

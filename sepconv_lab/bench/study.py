@@ -33,14 +33,15 @@ seeds: {SMALL_RUNS}
 scales: {{smoke: [{", ".join(w for w in TINY if not w.startswith("wandb"))}]}}
 """
 MEASURE = """
-import json, resource, sys, time
+import json, sys, time
 began = time.perf_counter()
 from sepconv_lab.study import load, make_plan
 from sepconv_lab.study.plan import freeze, frozen_plans
 from sepconv_lab.study.status import states
 from pathlib import Path
 plan, _ = make_plan(load(sys.argv[1]), "lab")
-planned, memory = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+planned = time.perf_counter() - began
+memory = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))  # KiB, this program's own
 freeze(plan, "runs")
 text = json.dumps({"status": "finished", "metrics": {}, "filling": "x" * 5000})
 for run in plan.runs:
