@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,11 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import h5py
     import keras
+    from absl import logging as absl_logging
     from keras.src.backend.common import dtypes
+
+# Keras brings absl, whose log handler, when Hydra sets up logging, closes the standard error that it was born with: pytest's.
+absl_logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 OVERRIDES = {
     "xception": ["model=xception"],
