@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,8 @@ from sepconv_lab.study.definition import EXPERIMENTS
 
 ROOT = Path(__file__).parent.parent.parent / EXPERIMENTS
 STUDIES = sorted(p.parent.name for p in ROOT.glob("*/study.yaml"))
-SCALES = ("smoke", "lab", "paper")  # smoke is planned where it is run
+SCALES = ("smoke", "lab", "paper")
+PLANNED = [(n, s) for n in STUDIES for s in load(ROOT / n).scales if s != "smoke"]  # smoke is planned where it is run
 
 
 def test_there_is_one_for_every_figure_and_claim() -> None:
@@ -27,14 +27,14 @@ def test_there_is_one_for_every_figure_and_claim() -> None:
 def test_a_study_file_opens_with_its_command_and_has_what_its_claims_need(name: str) -> None:
     study = load(ROOT / name)
     assert (ROOT / name / "study.yaml").read_text().startswith(f"# python -m sepconv_lab.study run {name} ")
-    assert set(study.scales) == set(SCALES)
+    assert set(study.scales) >= set(SCALES)
     assert set(claims.needed_variants(name)) - {"inception_v3"} <= set(study.at("lab"))
     assert set(claims.needed_variants(name)) <= set(study.at("paper"))
 
 
-@pytest.mark.parametrize(("name", "scale"), itertools.product(STUDIES, SCALES[1:]))
+@pytest.mark.parametrize(("name", "scale"), PLANNED)
 def test_every_study_plans_at_every_scale(name: str, scale: str) -> None:
-    """Sizes within 1 % where they are to match; the paper's scale on meta tensors, without its data."""
+    """Sizes within 1 % where they are to match; the paper's on meta tensors, without its data."""
     study = load(ROOT / name)
     plan, _ = make_plan(study, scale)
     assert set(plan.variants) == set(study.at(scale))
