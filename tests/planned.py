@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from sepconv_lab.analysis.plans import fingerprint
 from sepconv_lab.analysis.records import placed
 from sepconv_lab.config import BUILTIN, BlockConfig, plain
 from sepconv_lab.study import definition
@@ -28,7 +29,6 @@ def planned(name: str, seeds: int = 6, *, better: float = 0.05, scale: str = "la
     """
     study = definition.load(EXPERIMENTS / name / "study.yaml")
     own = study.at(scale)
-    plan_id = hashlib.sha256(f"{name}/{scale}/{changes.get('label')}".encode()).hexdigest()[:12]
     configs = {v: _config((*study.base, *study.scales[scale], *words)) for v, words in own.items()}
     columns = {
         v: {f"{group}.{key}": value for group, part in c.items() for key, value in part.items()}
@@ -39,7 +39,7 @@ def planned(name: str, seeds: int = 6, *, better: float = 0.05, scale: str = "la
     }  # fmt: skip
     runs = build_runs(
         name, {v: -1.6 + better * i for i, v in enumerate(own)}, seeds, config=columns, scale=scale, stage="fixed",
-        plan_id=plan_id, threads=2, attempts=1, device="cpu", test_examples=3000, error=None,
+        threads=2, attempts=1, device="cpu", test_examples=3000, error=None,
     )  # fmt: skip
     runs["run_id"] = [f"{i:016x}" for i in range(len(runs))]
     typed = {v: " ".join(["python -m sepconv_lab.run", *own[v]]) for v in own}
@@ -47,7 +47,7 @@ def planned(name: str, seeds: int = 6, *, better: float = 0.05, scale: str = "la
     runs["test/top1"] = runs["test_ema/top1"] - 0.01
     runs["versions.torch"], runs["git.commit"], runs["git.dirty"] = "2.13.0", "a" * 40, False
     plan = {
-        "schema": 1, "plan_id": plan_id, "study": name, "scale": scale, "stage": "fixed", "label": scale,
+        "schema": 1, "study": name, "scale": scale, "stage": "fixed", "label": scale,
         "overrides": [], "question": study.question, "baseline": study.baseline,
         "claim": study.claim.plain() if study.claim else None, "seeds": list(range(seeds)),
         "factors": {k: list(v) for k, v in study.factors.items()},
@@ -62,6 +62,7 @@ def planned(name: str, seeds: int = 6, *, better: float = 0.05, scale: str = "la
         ],
         "frozen": "2026-11-23T14:00:00Z", "git": {"commit": "a" * 40, "dirty": False}, "replaces": [],
     } | changes  # fmt: skip
+    plan["plan_id"] = runs["plan_id"] = fingerprint(plan)
     return runs, build_history(runs), plan
 
 

@@ -279,7 +279,7 @@ def test_one_command_writes_the_page_beside_the_plan(runs_dir: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     written = runs_dir.parent / done.stdout.strip()
-    assert written == runs_dir / "studies" / FIGURE10 / ("0" * 12) / "report.html"
+    assert written == made.plan_file(runs_dir).with_name("report.html")
     assert banners(written.read_text()) == ["Pilot"]
 
 
@@ -315,10 +315,13 @@ def test_bad_input_is_answered_in_one_message(
 
 def test_of_several_results_one_must_be_chosen(runs_dir: Path) -> None:
     variants = {v: made.config(block__mid_act=v) for v in ("none", "elu", "relu")}
-    made.write_plan(runs_dir, variants, plan_id="1" * 12, label="lab_cifar10")
+    made.write_plan(runs_dir, variants, label="lab_cifar10", question="Here too?")
     with pytest.raises(BadInput, match=r"has 2 results.*--label lab; --label lab_cifar10"):
         command.write(FIGURE10, runs_dir)
-    assert command.write(FIGURE10, runs_dir, label="lab_cifar10").parent.name == "1" * 12
+    assert (
+        command.write(FIGURE10, runs_dir, label="lab_cifar10").parent
+        == made.plan_file(runs_dir, label="lab_cifar10").parent
+    )
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,14 @@ from typing import Any
 from ..config import BadInput
 
 SCHEMA = 1
+
+
+def fingerprint(raw: Mapping[str, Any]) -> str:
+    """The id of a plan: 12 hexadecimal digits of what is asked and of what will be computed, from the content of plan.json."""
+    asked = [raw[k] for k in ("study", "scale", "stage", "question", "baseline", "claim", "seeds")]
+    own = {name: variant["own"] for name, variant in raw["variants"].items()}
+    runs = [[run[k] for k in ("variant", "seed", "run_id")] for run in raw["runs"]]
+    return hashlib.sha256(json.dumps([asked, own, runs], sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -69,11 +78,11 @@ def staged(scale: str, stage: str) -> str:
     return scale if stage in ("", "fixed") else f"{scale}_{stage}"
 
 
-NEEDED = ("study", "plan_id", "label", "scale", "stage", "question", "baseline", "seeds", "variants", "runs")
+NEEDED = ("study", "plan_id", "label", "scale", "stage", "question", "baseline", "claim", "seeds", "variants", "runs")
 
 
 def read_plan(path: Path) -> Plan:
-    """The plan in a file. Raises BadInput for what is no plan, or one of another schema."""
+    """The plan in a file. Raises BadInput for what is no plan, one of another schema, or one changed since it was frozen."""
     try:
         raw = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -84,6 +93,15 @@ def read_plan(path: Path) -> Plan:
     absent = [k for k in NEEDED if k not in raw]
     if absent:
         raise BadInput(f"{path}: not a whole plan, without {', '.join(absent)}")
+    try:
+        found = fingerprint(raw)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: not a plan ({type(error).__name__}: {error})") from error
+    if found != raw["plan_id"]:
+        raise BadInput(
+            f"{path}: changed since plan {raw['plan_id']} was frozen: what is judged has to be what was asked before the first "
+            "run; restore the file"
+        )
     return Plan(raw, path)
 
 

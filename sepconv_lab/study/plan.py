@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import compose as composing
+from ..analysis.plans import fingerprint
 from ..config import BadInput, HubConfig, RunConfig, plain
 from ..identity import identity, quoted, run_ids
 from ..tracking import write_atomically
@@ -78,10 +78,7 @@ class Plan:
     @property
     def plan_id(self) -> str:
         """12 hexadecimal digits of what is asked and of what will be computed."""
-        asked = (self.study, self.scale, self.stage, self.question, self.baseline, self.claim, self.seeds)
-        named = {name: v.own for name, v in self.variants.items()}
-        text = json.dumps([asked, named, [dataclasses.astuple(r) for r in self.runs]], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return fingerprint(dataclasses.asdict(self))
 
     @property
     def selection(self) -> tuple[str, str, tuple[str, ...]]:

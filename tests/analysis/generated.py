@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sepconv_lab.analysis.plans import fingerprint
 from sepconv_lab.config import (
     GlyphsConfig,
     RunConfig,
@@ -90,7 +91,6 @@ def write_plan(
     *,
     study: str = FIGURE10,
     seeds: Sequence[int] = (0, 1, 2),
-    plan_id: str = "0" * 12,
     claim: Mapping[str, Any] | None = C4,
     **more: Any,
 ) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ def write_plan(
     runs = [{"variant": v, "seed": s, "run_id": run_id(study, v, s)} for s in seeds for v in variants]
     left_out = ("seed", "runs_dir", "force")
     plan = {
-        "schema": 1, "study": study, "plan_id": plan_id, "label": "lab", "scale": "lab", "stage": "fixed",
+        "schema": 1, "study": study, "label": "lab", "scale": "lab", "stage": "fixed",
         "overrides": [], "question": "Does it help?", "baseline": next(iter(variants)), "claim": claim,
         "seeds": list(seeds), "factors": {},
         "variants": {
@@ -110,10 +110,19 @@ def write_plan(
         },
         "runs": runs, "frozen": "2026-11-23T14:00:00Z", "git": {"commit": "a" * 40, "dirty": False}, "replaces": [],
     } | more  # fmt: skip
-    folder = runs_dir / "studies" / study / plan_id
+    plan["plan_id"] = fingerprint(plan)
+    folder = runs_dir / "studies" / study / plan["plan_id"]
     folder.mkdir(parents=True)
     (folder / "plan.json").write_text(json.dumps(plan, indent=1))
     return runs
+
+
+def plan_file(runs_dir: Path, study: str = FIGURE10, label: str = "lab") -> Path:
+    """plan.json of the only plan of a study with that label."""
+    (found,) = (
+        p for p in (runs_dir / "studies" / study).glob("*/plan.json") if json.loads(p.read_text())["label"] == label
+    )
+    return found
 
 
 def run_id(study: str, variant: str, seed: int) -> str:

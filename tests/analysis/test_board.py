@@ -112,12 +112,12 @@ def test_smoke_results_are_pilots_however_many_seeds(tmp_path: Path, scale: str,
 
 def test_a_study_without_results_or_claim_is_named_below(tmp_path: Path) -> None:
     planted(tmp_path, ERRORS, missing=tuple((v, s) for v in ERRORS for s in range(6)))
-    planted(tmp_path, ERRORS, study="a_a", claim=None, plan_id="a" * 12)
+    planted(tmp_path, ERRORS, study="a_a", claim=None)
     found = board.judge_plans([tmp_path])
     assert found.judged == ()
     assert found.notes == (
-        "figure10_mid_activation (lab, plan 000000000000): no run of 18 has ended yet",
-        "a_a (lab, plan aaaaaaaaaaaa): states no claim; 18 of 18 runs have ended",
+        f"figure10_mid_activation (lab, plan {made.plan_file(tmp_path).parent.name}): no run of 18 has ended yet",
+        f"a_a (lab, plan {made.plan_file(tmp_path, 'a_a').parent.name}): states no claim; 18 of 18 runs have ended",
     )
     assert show.as_text(found).splitlines()[0].startswith("figure10_mid_activation (lab")
     assert show.as_markdown(found).strip().startswith("- figure10_mid_activation (lab")
@@ -127,7 +127,7 @@ def test_one_bad_study_hides_no_other(tmp_path: Path) -> None:
     """Runs that cannot be compared give a refusal with its reason in the table."""
     planted(tmp_path, ERRORS)
     own = {"id": "mine", "contrasts": ["none better than relu"], "smallest_effect": 0.02, "interval": "paired"}
-    planted(tmp_path, ERRORS, study="mine", claim=own, plan_id="b" * 12)
+    planted(tmp_path, ERRORS, study="mine", claim=own)
     record = tmp_path / made.run_id("mine", "none", 2) / "summary.json"
     record.write_text(record.read_text().replace('"fp32"', '"bf16"'))
     good, bad = board.judge_plans([tmp_path]).judged
@@ -183,7 +183,8 @@ def test_results_in_two_places_count_once_and_the_fuller_ones_win(
     for sources in (["part", "experiments"], ["experiments", "part"]):
         (judged,) = board.judge_plans(sources).judged
         assert judged.verdict.n == 6
-    planted(Path("part"), ERRORS, seeds=7, plan_id="9" * 12, replaces=["0" * 12])
+    old = made.plan_file(Path("part")).parent.name
+    planted(Path("part"), ERRORS, seeds=7, replaces=[old])
     (judged,) = board.judge_plans(["part", "experiments"]).judged
     assert judged.verdict.planned == 7  # what was committed has been planned anew since
 
@@ -191,8 +192,7 @@ def test_results_in_two_places_count_once_and_the_fuller_ones_win(
 def test_claims_stand_in_order_and_other_studies_beside_them(tmp_path: Path) -> None:
     """C4's verdict shows what mid_norm says beside it, from the same scale and data only."""
     planted(tmp_path, ERRORS)
-    planted(tmp_path, {"none": 0.2, "relu": 0.21, "norm": 0.2, "norm_relu": 0.19}, study="mid_norm", claim=None,
-            plan_id="c" * 12)  # fmt: skip
+    planted(tmp_path, {"none": 0.2, "relu": 0.21, "norm": 0.2, "norm_relu": 0.19}, study="mid_norm", claim=None)
     (judged,) = board.judge_plans([tmp_path]).judged
     assert [p.contrast.name for p in judged.verdict.also][1] == "none better than relu, without norm (mid_norm)"
     assert not judged.verdict.not_run
@@ -220,7 +220,7 @@ def test_the_markdown_table_has_a_row_a_verdict(tmp_path: Path, capsys: pytest.C
         "smallest_effect": 0.02,
         "interval": "paired",
     }
-    planted(tmp_path, {"x": 0.2, "y": 0.3}, study="mine", claim=own, plan_id="b" * 12)
+    planted(tmp_path, {"x": 0.2, "y": 0.3}, study="mine", claim=own)
     assert main(["verdicts", str(tmp_path), "--markdown"]) == 0
     header, rule, *rows = capsys.readouterr().out.strip().splitlines()
     assert rule == "| --- | --- | --- | --- | --- | --- |"

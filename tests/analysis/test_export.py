@@ -114,7 +114,7 @@ def test_results_stay_under_two_mebibytes(here: Path) -> None:
     assert about["events"] == 63 * 5000
     huge = pd.concat([many] * 200, ignore_index=True).assign(error="x" * 200)
     huge["error"] += pd.Series(range(len(huge))).astype(str)
-    with pytest.raises(BadInput, match=r"figure10_mid_activation \(lab, plan 000000000000\): 12600 runs take .* MiB"):
+    with pytest.raises(BadInput, match=r"figure10_mid_activation \(lab, plan \w+\): 12600 runs take .* MiB"):
         contents(plan, huge, history.iloc[:0], kinds, [])
 
 
@@ -171,9 +171,9 @@ def test_a_diverged_run_is_a_result(tmp_path: Path) -> None:
 
 def test_one_plan_at_a_time(here: Path) -> None:
     variants = {name: made.config(block__mid_act=name) for name in made.ERRORS}
-    made.write_plan(Path("runs"), variants, plan_id="1" * 12, label="lab_cifar10")
+    made.write_plan(Path("runs"), variants, label="lab_cifar10", question="Here too?")
     with pytest.raises(
-        BadInput, match=r"one plan at a time.*\(lab, plan 0+\), .*\(lab_cifar10, plan 1+\). Choose with"
+        BadInput, match=r"one plan at a time.*\(lab, plan \w+\), .*\(lab_cifar10, plan \w+\). Choose with"
     ):
         export(made.FIGURE10)
     assert export(made.FIGURE10, label="lab") == LAB
@@ -182,7 +182,7 @@ def test_one_plan_at_a_time(here: Path) -> None:
 
 
 def test_results_of_several_studies_are_read_together(here: Path) -> None:
-    made.figure10(Path("runs"), study="mine", plan_id="2" * 12, claim=None)
+    made.figure10(Path("runs"), study="mine", claim=None)
     for study in (made.FIGURE10, "mine"):
         export(study)
     pd.testing.assert_frame_equal(load_runs("experiments"), load_runs("runs"), check_exact=True)
@@ -214,7 +214,7 @@ def test_an_export_that_breaks_off_is_never_read_as_a_whole(
     """Whatever the number of files written before the end: the old results, or a refusal, never a mixture."""
     export(made.FIGURE10)
     before = load_runs("experiments")
-    made.figure10(Path("later"), seeds=(0, 1, 2, 3), plan_id="5" * 12)
+    made.figure10(Path("later"), seeds=(0, 1, 2, 3))
     real, done = tracking.write_atomically, []
 
     def breaks(path: Path, data: bytes) -> None:

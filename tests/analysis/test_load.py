@@ -44,7 +44,8 @@ def test_a_row_a_run_in_the_order_of_the_plan(runs_dir: Path) -> None:
     assert list(zip(runs["variant"], runs["seed"], strict=True)) == [(v, s) for s in range(3) for v in made.ERRORS]
     first = runs.iloc[0]
     wanted = {
-        "study": made.FIGURE10, "scale": "lab", "stage": "fixed", "plan_id": "0" * 12, "status": "finished",
+        "study": made.FIGURE10, "scale": "lab", "stage": "fixed", "status": "finished",
+        "plan_id": made.plan_file(runs_dir).parent.name,
         "block.mid_act": "none", "block.segments": "channels", "data.num_classes": 300, "after_depthwise": "none",
         "test_ema/top1": 0.8, "params_head": 100, "test_examples": 3000, "images_per_second": 130.25,
         "git.commit": "a" * 40, "versions.torch": "2.13.0", "command": "python -m sepconv_lab.run model=xception",
@@ -113,7 +114,7 @@ def test_test_examples_are_those_that_were_evaluated(tmp_path: Path) -> None:
 def test_a_run_of_two_studies_is_in_both(runs_dir: Path) -> None:
     shared = made.run_id(made.FIGURE10, "none", 0)
     runs = [{"variant": "baseline", "seed": 0, "run_id": shared}]
-    made.write_plan(runs_dir, {"baseline": made.config()}, study="other", seeds=[0], plan_id="1" * 12, runs=runs)
+    made.write_plan(runs_dir, {"baseline": made.config()}, study="other", seeds=[0], runs=runs)
     both = load_runs(runs_dir, where={"run_id": shared})
     assert both[["study", "variant"]].to_numpy().tolist() == [[made.FIGURE10, "none"], ["other", "baseline"]]
     assert both["test_ema/top1"].nunique() == 1
@@ -166,7 +167,7 @@ def test_a_run_under_way_is_running(tmp_path: Path) -> None:
 def test_a_run_that_could_not_start_says_why(tmp_path: Path) -> None:
     """What kept it from starting stands beside the plan; there is no record that could say it."""
     made.figure10(tmp_path, but={("elu", 1): "missing"})
-    note = tmp_path / "studies" / made.FIGURE10 / ("0" * 12) / "notes" / f"{made.run_id(made.FIGURE10, 'elu', 1)}.txt"
+    note = made.plan_file(tmp_path).parent / "notes" / f"{made.run_id(made.FIGURE10, 'elu', 1)}.txt"
     note.parent.mkdir()
     note.write_text("ImportError: no such module\n\nTraceback ...")
     row = load_runs(tmp_path, allow_partial=True).loc[4]
@@ -222,7 +223,7 @@ def test_misspelt_columns_values_and_names_are_refused(runs_dir: Path) -> None:
     refused(r"no run has block.mid_act=gelu", runs_dir, where={"block.mid_act": ["relu", "gelu"]})
     refused(r"no study 'figure10'; there are: figure10_mid_activation. Did", runs_dir, study="figure10")
     refused(r"no label 'labs'; there are: lab. Did you mean 'lab'", runs_dir, label="labs")
-    refused(r"no plan 'ff'; there are: 000000000000", runs_dir, plan="ff")
+    refused(r"no plan 'ff'; there are: \w{12}", runs_dir, plan="ff")
     refused("no such folder", runs_dir / "nowhere")
 
 
@@ -232,13 +233,15 @@ def test_a_folder_without_runs_says_what_was_looked_for(tmp_path: Path) -> None:
 
 def test_superseded_plans_and_tuning_are_read_only_where_they_are_named(runs_dir: Path) -> None:
     variants = {name: made.config(block__mid_act=name) for name in made.ERRORS}
-    made.write_plan(runs_dir, variants, seeds=[0], plan_id="1" * 12, replaces=["0" * 12])
-    made.write_plan(runs_dir, variants, seeds=[1], plan_id="2" * 12, stage="tune", label="lab_tune")
-    made.write_plan(runs_dir, variants, seeds=[2], plan_id="3" * 12, stage="tuned", label="lab_tuned")
-    assert [p.plan_id for p in load_plans(runs_dir)] == ["1" * 12, "3" * 12]
+    old = made.plan_file(runs_dir).parent.name
+    made.write_plan(runs_dir, variants, seeds=[0], replaces=[old])
+    made.write_plan(runs_dir, variants, seeds=[1], stage="tune", label="lab_tune")
+    made.write_plan(runs_dir, variants, seeds=[2], stage="tuned", label="lab_tuned")
+    assert {p.label for p in load_plans(runs_dir)} == {"lab", "lab_tuned"}
+    assert old not in [p.plan_id for p in load_plans(runs_dir)]
     runs = load_runs(runs_dir)
     assert runs.groupby("scale")["seed"].unique().map(list).to_dict() == {"lab": [0], "lab_tuned": [2]}
-    assert set(load_runs(runs_dir, plan="000")["seed"]) == {0, 1, 2}
+    assert set(load_runs(runs_dir, plan=old[:6])["seed"]) == {0, 1, 2}
     assert set(load_runs(runs_dir, label="lab_tune")["stage"]) == {"tune"}
 
 
@@ -297,13 +300,19 @@ def test_another_schema_is_refused_with_the_version_that_wrote_it(runs_dir: Path
     )
     edit(path, lambda s: s.pop("schema"))
     refused("a record of schema None", runs_dir)
-    plan = runs_dir / "studies" / made.FIGURE10 / ("0" * 12) / "plan.json"
+    plan = made.plan_file(runs_dir)
     edit(plan, lambda p: p.update(schema=7))
     refused(r"plan.json: schema 7; this version reads plans of schema 1", runs_dir)
     plan.write_text("{")
     refused("plan.json: not a plan", runs_dir)
     plan.write_text('{"schema": 1, "study": "x"}')
     refused("not a whole plan, without plan_id, label", runs_dir)
+
+
+def test_a_plan_that_was_changed_since_it_was_frozen_is_refused(runs_dir: Path) -> None:
+    """The smallest effect is no longer open when the results are known."""
+    edit(made.plan_file(runs_dir), lambda p: p["claim"].update(smallest_effect=0.3))
+    refused("plan.json: changed since plan .* was frozen: what is judged has to be what was asked", runs_dir)
 
 
 def test_damaged_records_are_refused_by_name(runs_dir: Path) -> None:
