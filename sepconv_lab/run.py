@@ -373,29 +373,39 @@ def _launch(tasks: list[list[str]], hydra: list[str], folder: Path) -> dict[int,
     Whatever the launcher says, the end is judged from the records and from what the jobs themselves left in `folder`.
     """
     from .study.cluster import time_limit
+    from .study.stopping import StopSign
 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="errors-", dir=folder.absolute()) as errors:
 
         def job(cfg: DictConfig) -> None:
-            task = tasks[cfg.job]
-            try:
-                with time_limit():
-                    if run(compose(task), name=" ".join(task))["status"] == "interrupted":
-                        raise KeyboardInterrupt
-            except (Busy, BadInput) as error:
-                (Path(errors) / str(cfg.job)).write_text(f"{type(error).__name__}: {error}")
-            except KeyboardInterrupt:
-                on_its_own = os.getpid() != launcher and "SUBMITIT_EXECUTOR" in os.environ
-                if not on_its_own:
-                    raise  # the launcher stops too
+            if (
+                os.getpid() != sign.launcher and "SUBMITIT_EXECUTOR" in os.environ
+            ):  # others go on when this one is stopped
+                with contextlib.suppress(KeyboardInterrupt), time_limit():
+                    carry_out(cfg.job)
+                return
+            with sign.around_job():
+                if not sign.is_up():
+                    carry_out(cfg.job)
 
-        launcher = os.getpid()
+        def carry_out(number: int) -> None:
+            try:
+                if run(compose(tasks[number]), name=" ".join(tasks[number]))["status"] == "interrupted":
+                    raise KeyboardInterrupt
+            except (Busy, BadInput) as error:
+                (Path(errors) / str(number)).write_text(f"{type(error).__name__}: {error}")
+
+        sign = StopSign(Path(errors) / "stop", os.getpid())
+        workers = any(o.startswith("hydra/launcher=") and o != "hydra/launcher=basic" for o in hydra)
         numbers = ",".join(map(str, range(len(tasks))))
         words = ["-m", "launch=sweep", f"job={numbers}", f"hydra.sweep.dir={quoted(str(folder))}", *hydra]
-        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+        with (
+            contextlib.suppress(SystemExit, KeyboardInterrupt),
+            sign.on_interrupt() if workers else contextlib.nullcontext(),
+        ):
             _hydra(words, "study_job", job)
-        return {int(path.name): path.read_text() for path in Path(errors).iterdir()}
+        return {int(path.name): path.read_text() for path in Path(errors).iterdir() if path != sign.path}
 
 
 def _hydra(words: list[str], config_name: str, task: Callable[[DictConfig], None]) -> None:

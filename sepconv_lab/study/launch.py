@@ -25,6 +25,7 @@ from ..config import BadInput
 from ..tracking import Busy, Record, write_atomically
 from .cluster import Launching, Queue, time_limit
 from .plan import Plan, PlannedRun, from_json
+from .stopping import StopSign
 
 POLL = 1.0
 """Seconds between looks at the records while a cluster works; of many records, longer: `LOOK` a record."""
@@ -45,14 +46,26 @@ class Stopped(Exception):
 def carry_out(launch: str | Path, job: int) -> None:
     """Carry out one run of a launch from the frozen plan alone; whatever goes wrong ends in its record or in a note.
 
-    Raises KeyboardInterrupt when the run was told to stop, so that its launcher stops too.
+    A run that was told to stop stops the launch too; on a cluster, where each is a job of its own, it raises
+    KeyboardInterrupt instead.
     """
-    with time_limit():
-        _carry_out(Path(launch), job)
-
-
-def _carry_out(path: Path, job: int) -> None:
+    path = Path(launch)
     told = json.loads(path.read_text())
+    if told["alone"]:
+        with time_limit():
+            _carry_out(path, told, job)
+        return
+    sign = _sign(path, told["launcher"])
+    with sign.around_job():
+        if not sign.is_up():
+            _carry_out(path, told, job)
+
+
+def _sign(path: Path, launcher: int) -> StopSign:
+    return StopSign(path.with_suffix(".stop"), launcher)
+
+
+def _carry_out(path: Path, told: Mapping[str, Any], job: int) -> None:
     plan = from_json((path.parent / "plan.json").read_bytes(), str(path.parent / "plan.json"))
     planned = plan.runs[told["runs"][job]]
     note = Note(path.parent, planned)
@@ -157,18 +170,21 @@ class Supervisor:
     def _launch(self, runs: Sequence[int], before: Mapping[int, int]) -> bool:
         """One launch; whether the launcher broke down. Raises Stopped, or BadInput if a cluster takes no jobs."""
         number = sum(1 for _ in self.folder.glob("launch-*.json")) + 1
-        told = {"runs": list(runs), "runs_dir": self.runs_dir, "execution": dict(self.execution or {})}
+        told = {"runs": list(runs), "runs_dir": self.runs_dir, "execution": dict(self.execution or {}),
+                "launcher": os.getpid(), "alone": self.on_cluster}  # fmt: skip
         path = self.folder / f"launch-{number}.json"
+        sign = _sign(path, os.getpid())
         write_atomically(path, json.dumps(told).encode())
         jobs = ",".join(map(str, range(len(runs))))
         mine = path.with_suffix("")
+        collapsed = False
         words = ["-m", f"launch='{path}'", f"job={jobs}", f"hydra.sweep.dir='{mine}'", *self.hydra]
         try:
             if self.on_cluster:
                 self._watched(words, runs, before, mine)
             else:
-                multirun(words)
-            return False
+                with contextlib.nullcontext() if self.kind == "basic" else sign.on_interrupt():
+                    multirun(words)
         except BadInput:
             raise
         except Exception as error:  # a broken pool, a worker that Ray lost, a time-out
@@ -176,13 +192,16 @@ class Supervisor:
                 mine.mkdir(exist_ok=True)
                 (mine / "launcher.log").write_text(traceback.format_exc())
                 print(f"{self.kind} broke down ({type(error).__name__}), see {mine / 'launcher.log'}", flush=True)
-            return True
+            collapsed = True
         except KeyboardInterrupt as error:
             if self.kind == "submitit_slurm":
                 print("what was submitted goes on by itself: `study status` follows it, scancel ends it", flush=True)
             raise Stopped from error
         except SystemExit:
-            return False
+            pass
+        if sign.is_up():
+            raise Stopped
+        return collapsed
 
     def _watched(self, words: list[str], runs: Sequence[int], before: Mapping[int, int], folder: Path) -> None:
         """Let the launcher submit, and look at the records and the queue until each run has ended or nobody has it."""

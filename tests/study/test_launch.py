@@ -18,7 +18,7 @@ from sepconv_lab.runs import load_all
 from sepconv_lab.study.__main__ import main
 from sepconv_lab.tracking import records
 
-from ..helpers import cli, deterministic, environment
+from ..helpers import SMALL, cli, deterministic, environment
 from .conftest import PLAIN, TINY, Writer
 
 pytestmark = pytest.mark.slow
@@ -227,6 +227,33 @@ def test_a_study_killed_at_ten_moments_ends_as_one_never_killed(
     last = cli("run", "mine", "scale=tiny", "runs_dir=killed", cwd=tmp_path, module="study")
     assert last.returncode == 0, last.stdout + last.stderr
     assert _bits(tmp_path / "killed") == _bits(tmp_path / "never")
+
+
+@pytest.mark.parametrize("module", ["study", "run"])
+def test_ctrl_c_ends_every_run_at_work_after_its_step_and_begins_no_other(
+    module: str, write: Writer, tmp_path: Path
+) -> None:
+    """With workers, in a study and in a sweep: each run has its checkpoint, though the launcher would have killed them."""
+    long = [*SMALL, "train.epochs=200", "wandb.mode=disabled", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    sweep = ["-m", "block.mid_act=none,relu,elu,gelu", *long]
+    words = ["run", str(write(PLAIN)), "scale=lab", *long] if module == "study" else sweep
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"sepconv_lab.{module}", *words], cwd=tmp_path, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, env=environment(), start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "runs").is_dir() or sum(bool(r.events()) for r in records(tmp_path / "runs")) < 2:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    out = process.communicate(timeout=100)[0]
+    assert process.returncode == 1, out
+    assert "stopping after the steps at work" in out
+    ends = [r.summary() for r in records(tmp_path / "runs")]
+    assert [(e or {}).get("status") for e in ends] == ["interrupted"] * 2, out
+    assert all(str(e["error"]).startswith("stopped by a signal after step ") for e in ends if e)
+    assert all((r.path / "checkpoints" / "last.pt").exists() for r in records(tmp_path / "runs"))
 
 
 def test_two_launches_at_once_run_nothing_twice(write: Writer, tmp_path: Path) -> None:
