@@ -305,7 +305,7 @@ class GlyphsConfig(DataConfig):
     """Characters rendered from the fonts inside matplotlib; the task is to recognise them in unseen faces."""
 
     name: str = setting("glyphs", "the data set's name in the registry")
-    num_classes: int = setting(300, "classes, the first of a fixed list: nested subsets", low=2, high=2000)
+    num_classes: int = setting(300, "classes, a stretch of a fixed list: nested subsets", low=2, high=2000)
     image_size: int = setting(32, "side of the rendered images, pixels", low=16, high=128)
     crop_padding: int = setting(2, "pixels of zero padding before the crop", low=0, needs="augment=pad_crop")
     images_per_class: int = setting(80, "training images of each class", low=1)
@@ -315,6 +315,9 @@ class GlyphsConfig(DataConfig):
         "`textured`: each channel its own smooth random texture in foreground and background; `flat`: one colour each",
     )
     fold: Fold = setting(Fold.serif, "font family held out for the test")
+    first_class: int = setting(
+        0, "where in the fixed list the classes begin; its end goes on at its beginning", low=0, high=1999, neutral=0
+    )
 
 
 @dataclass

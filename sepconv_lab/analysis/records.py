@@ -147,7 +147,7 @@ def planned_rows(plan: Plan) -> list[dict[str, Any]]:
     known = {name: _of_variant(variant) for name, variant in plan.raw["variants"].items()}
     keys = {"study": plan.study, "scale": plan.scale, "stage": plan.stage, "plan_id": plan.plan_id, "status": "missing"}
     own = ("variant", "seed", "run_id")
-    return [known[run["variant"]] | keys | {k: run[k] for k in own} for run in plan.runs]
+    return [known[run["variant"]] | run.get("block", {}) | keys | {k: run[k] for k in own} for run in plan.runs]
 
 
 def _of_variant(variant: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _SIDE = 32
 
 @functools.cache
 def classes() -> tuple[int, ...]:
-    """The code points of all classes, in order; the first `data.num_classes` of them are used."""
+    """The code points of all classes, in order; `data.num_classes` of them from `data.first_class` on are used."""
     text = resources.files(__package__).joinpath("glyph_classes.txt").read_text(encoding="ascii")
     return tuple(int(line.split()[0][2:], 16) for line in text.splitlines() if line.startswith("U+"))
 

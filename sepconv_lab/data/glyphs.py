@@ -30,7 +30,7 @@ class Glyphs:
         if config.num_classes > len(classes()):
             raise BadInput(f"data.num_classes={config.num_classes}: there are {len(classes())} characters")
         self.config = config
-        self.characters = classes()[: config.num_classes]
+        self.characters = (*classes()[config.first_class :], *classes()[: config.first_class])[: config.num_classes]
         self.counts = {
             "train": config.images_per_class,
             "val": config.eval_images_per_class,

@@ -139,6 +139,10 @@ def _plan(request: Request) -> int:
         print(f"claim {plan.claim['id']}: {plan.claim['statement']}\n  decided by: {'; '.join(plan.claim['contrasts'])}; "
               f"smallest effect {plan.claim['smallest_effect']:g} in ln error; {plan.claim['interval']} intervals")  # fmt: skip
     print(f"seeds {', '.join(map(str, plan.seeds))}; baseline {plan.baseline}")
+    for key in plan.runs[0].block:
+        print(
+            f"  with each seed {key}: {', '.join(str(r.block[key]) for r in plan.runs if r.variant == plan.runs[0].variant)}"
+        )
     common = set.intersection(*(set(v.overrides) for v in plan.variants.values()))
     print(f"all: {shlex.join(sorted(common)) or '(the defaults)'}\n")
     mine: dict[str, list[State]] = {name: [] for name in plan.variants}
@@ -217,7 +221,9 @@ def _run(request: Request) -> int:
     study = definition.load(request.name)
     check_hydra(request.hydra)
     if request.stage == "fixed":
-        plan, _ = _made(study, request, fetch=True)
+        plan, notes = _made(study, request, fetch=True)
+        for line in notes:
+            say(f"note: {line}")
         return _carry_out(plan, request)
     scale = request.scale or "lab"
     rates = tuning.base_rates(study, scale, request.overrides)

@@ -13,6 +13,8 @@ factors: {block.order: [depthwise_first, pointwise_first]}   # every combination
 leave_one_out: {residual: block.residual=false}              # variant `without_residual`
 match: {count: params, to: none}          # widths solved so that all are as large as that variant
 seeds: 6                                  # 0 to 5, or a list
+blocks: {lab: {data.seed: [0, 1, 2], data.fold: [serif, sans, mono]}}   # what else a seed sets, for all variants: seed 4 the
+                                          # fifth value, where there are fewer from the beginning again
 tune: {lr_points: 3, seeds: [100, 101]}   # for stage=tuned
 scales: {smoke: [train=smoke], lab: [], paper: [data=imagenet, train=paper_imagenet]}
 ```
@@ -89,6 +91,8 @@ class Study:
     seeds: tuple[int, ...]
     scales: Mapping[str, tuple[str, ...]]
     factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    blocks: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Scale -> setting of the data -> values that the seeds go through: each block of runs then has data of its own."""
     match: MatchPart | None = None
     tune: TunePart | None = None
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -154,8 +158,8 @@ class _StrictLoader(yaml.SafeLoader):
 class _Reader:
     """Turns the raw mapping into a Study, collecting every problem before it raises."""
 
-    KEYS = ("question", "claim", "base", "baseline", "variants", "factors", "exclude", "leave_one_out", "seeds", "match",
-            "tune", "scales")  # fmt: skip
+    KEYS = ("question", "claim", "base", "baseline", "variants", "factors", "exclude", "leave_one_out", "seeds", "blocks",
+            "match", "tune", "scales")  # fmt: skip
 
     def __init__(self, path: Path, raw: Any):
         self.path, self.problems = path, dict[str, None]()
@@ -204,7 +208,8 @@ class _Reader:
                     self.bad(composing.unknown(f"variants: {name}: {place}", place, scales))
         study = Study(
             self.path.resolve().parent.name, self.path, str(question or "").strip(), self.claim(own), base, baseline, own,
-            self.seeds(self.raw.get("seeds"), "seeds"), scales, self.factors, self.match(own), self.tune(), only, more,
+            self.seeds(self.raw.get("seeds"), "seeds"), scales, self.factors, self.blocks(own, more, scales),
+            self.match(own), self.tune(), only, more,
         )  # fmt: skip
         if study.tune and (shared := set(study.tune.seeds) & set(study.seeds)):
             self.bad(f"tune: seeds {sorted(shared)} are evaluation seeds; tuning takes seeds of its own")
@@ -250,6 +255,36 @@ class _Reader:
                     self.bad(f"variants: {name!r} is a combination of the factors too")
                 own[name] = tuple(f"{axis}={level}" for axis, level in cell.items())
         return own, only, more
+
+    def blocks(
+        self,
+        own: Mapping[str, tuple[str, ...]],
+        more: Mapping[str, Mapping[str, tuple[str, ...]]],
+        scales: Mapping[str, tuple[str, ...]],
+    ) -> dict[str, dict[str, tuple[str, ...]]]:
+        found: dict[str, dict[str, tuple[str, ...]]] = {}
+        for scale, raw in self.mapping("blocks").items():
+            if scale not in scales:
+                self.bad(composing.unknown(f"blocks: {scale}", str(scale), scales))
+                continue
+            taken = {w.split("=")[0]: f"scale {scale}" for w in scales[scale]}
+            for name, words in own.items():
+                taken |= {w.split("=")[0]: f"variant {name}" for w in (*words, *more.get(name, {}).get(scale, ()))}
+            found[scale] = {}
+            for key, values in raw.items() if isinstance(raw, dict) else ():
+                if not str(key).startswith("data.") or is_execution(f"{key}=x"):
+                    self.bad(f"blocks: {scale}: {key}: a seed sets what the data is, such as data.seed")
+                elif not isinstance(values, list) or not values:
+                    self.bad(f"blocks: {scale}: {key}: a list of values is needed, one for each seed in turn")
+                elif key in taken:
+                    self.bad(f"blocks: {scale}: {key} is set by {taken[key]} too")
+                else:
+                    found[scale][str(key)] = tuple(map(_text, values))
+            if not found[scale]:
+                self.bad(
+                    f"blocks: {scale}: settings of the data with lists of values, such as {{data.seed: [0, 1, 2]}}"
+                )
+        return found
 
     def claim_id(self) -> str | None:
         raw = self.raw.get("claim")

@@ -49,6 +49,8 @@ class PlannedRun:
     seed: int
     run_id: str | None
     """None where the data is not here."""
+    block: dict[str, Any] = field(default_factory=dict)
+    """What else its seed sets, for all variants alike: plain values by dotted name."""
 
     @property
     def name(self) -> str:
@@ -94,7 +96,7 @@ class Plan:
         execution: dotted settings of where and how, such as {"train.threads": 1}.
         """
         values = json.loads(json.dumps(self.variants[run.variant].config)) | {"seed": run.seed, "runs_dir": runs_dir}
-        for key, value in (execution or {}).items():
+        for key, value in {**run.block, **(execution or {})}.items():
             group, _, name = key.rpartition(".")
             (values[group] if group else values)[name] = plain(value)
         values["wandb"] = values["wandb"] | {"group": values["wandb"]["group"] or self.study, "name": run.name}
@@ -149,7 +151,8 @@ def make_plan(
     """
     chosen = {n: tuple(v) for n, v in (variants or study.at(scale)).items()}
     composing.check_given_once(overrides)
-    problems = dict.fromkeys(_conflicts(study, chosen, overrides))
+    blocks = study.blocks.get(scale, {})
+    problems = dict.fromkeys(_conflicts(study, chosen, blocks, overrides))
     configs: dict[str, tuple[tuple[str, ...], RunConfig]] = {}
     shared = (*study.base, *study.scales[scale], *overrides)
     for name, own in chosen.items():
@@ -164,16 +167,21 @@ def make_plan(
     counted: dict[str, Variant] = {}
     ids: dict[str, dict[int, str | None]] = {}
     wanted = tuple(study.seeds if seeds is None else seeds)
+    kept, absent = _of_data(blocks, next(iter(configs.values()))[1])
+    if absent:
+        notes[f"{', '.join(absent)}: the same for all seeds, since this data has no such setting"] = None
+    block = {s: {k: values[s % len(values)] for k, values in kept.items()} for s in wanted}
     facts = _Facts(fetch)
     for name, (words, config) in configs.items():
         try:
-            counted[name], ids[name] = facts.variant(words, chosen[name], config, wanted, notes)
+            counted[name], ids[name] = facts.variant(words, chosen[name], config, block, notes)
         except BadInput as error:
             problems |= dict.fromkeys(f"{name}: {line}" for line in str(error).splitlines())
     problems |= dict.fromkeys(_twins(study, {n: c for n, (_, c) in configs.items()}))
     if problems:
         raise BadInput("\n".join(f"{study.name} at scale={scale}: {p}" for p in problems))
-    runs = tuple(PlannedRun(name, seed, ids[name][seed]) for seed in wanted for name in counted)
+    plain_block = {s: composing.values([f"{k}={v}" for k, v in b.items()]) for s, b in block.items()}
+    runs = tuple(PlannedRun(name, s, ids[name][s], plain_block[s]) for s in wanted for name in counted)
     selected = tuple(sorted(o for o in overrides if not is_execution(o)))
     data = next((o.removeprefix("data=") for o in selected if o.startswith("data=")), "")
     label = "_".join(w for w in (scale, data, "" if stage == "fixed" else stage) if w)
@@ -190,12 +198,25 @@ def layered(overrides: Iterable[str]) -> tuple[str, ...]:
     return tuple({word.split("=")[0]: word for word in overrides}.values())
 
 
-def _conflicts(study: Study, variants: Mapping[str, tuple[str, ...]], overrides: Sequence[str]) -> Iterable[str]:
+def _of_data(blocks: Mapping[str, tuple[str, ...]], config: RunConfig) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """The settings that seeds set and this data has, and the others: a study's blocks are those of its own data."""
+    kept = {k: v for k, v in blocks.items() if hasattr(config.data, k.partition(".")[2])}
+    return kept, [k for k in blocks if k not in kept]
+
+
+def _conflicts(
+    study: Study,
+    variants: Mapping[str, tuple[str, ...]],
+    blocks: Mapping[str, tuple[str, ...]],
+    overrides: Sequence[str],
+) -> Iterable[str]:
     varied = {word.split("=")[0]: name for name, own in variants.items() for word in own}
     for word in overrides:
         key = word.split("=")[0]
         if key in varied:
             yield f"{word}: {key} is what the study varies (variant {varied[key]})"
+        if key in blocks:
+            yield f"{word}: {key} is what the study's seeds set (blocks)"
         if key == "seed":
             yield f"{word}: give seeds=6 or seeds=[0,1], the seeds of every variant"
         if key == "force":
@@ -249,16 +270,19 @@ class _Facts:
         words: tuple[str, ...],
         own: tuple[str, ...],
         config: RunConfig,
-        seeds: Sequence[int],
+        block: Mapping[int, Mapping[str, str]],
         notes: dict[str, None],
     ) -> tuple[Variant, dict[int, str | None]]:
-        """Its counts and run ids. Raises BadInput for what cannot run; data that is not here is a note."""
+        """Its counts and run ids. Raises BadInput for what cannot run; data that is not here is a note.
+
+        block: seed -> what else it sets.
+        """
         from .. import data
         from ..models.complexity import complexity
         from ..run import check
         from ..train import total_steps
 
-        ids: dict[int, str | None] = dict.fromkeys(seeds)
+        ids: dict[int, str | None] = dict.fromkeys(block)
         steps = None
         absent = self._absent(config)
         if absent:
@@ -267,16 +291,21 @@ class _Facts:
                 raise BadInput(f"{absent} Set data.num_classes to plan without it")
             classes = config.data.num_classes
         else:
-            key = repr(config.data)
-            if key not in self.digests:
-                self.digests[key] = data.fingerprint(config.data)
             weights = None
             if config.model.weights:
                 from ..weights import digest
 
                 weights = digest(config.model.weights)
-            ids |= run_ids(config, seeds, self.digests[key], weights)
-            classes = check(config, network=False)
+            alike: dict[tuple[str, ...], list[int]] = {}
+            for seed, settings in block.items():
+                alike.setdefault(tuple(f"{k}={v}" for k, v in settings.items()), []).append(seed)
+            for settings, seeds in alike.items():
+                own_data = composing.compose([*words, *settings]) if settings else config
+                key = repr(own_data.data)
+                if key not in self.digests:
+                    self.digests[key] = data.fingerprint(own_data.data)
+                ids |= run_ids(own_data, seeds, self.digests[key], weights)
+                classes = check(own_data, network=False)
             steps = total_steps(config, data.sizes(config.data)[0])
         counts = complexity(config, classes)
         values = {k: v for k, v in plain(config).items() if k not in PER_RUN}
@@ -351,6 +380,9 @@ def changes(old: Plan, new: Plan) -> list[str]:
         a, b = getattr(old, name), getattr(new, name)
         if a != b:
             lines.append(f"{name}: {_short(a)} -> {_short(b)}")
+    a, b = ({r.seed: r.block for r in p.runs} for p in (old, new))
+    if any(a[s] != b[s] for s in a if s in b):
+        lines.append("blocks: the seeds set other data than before")
     lines += [f"variant {name}: gone" for name in old.variants if name not in new.variants]
     for name, variant in new.variants.items():
         before = old.variants.get(name)

@@ -45,6 +45,15 @@ def pictures(config: GlyphsConfig, split: str = "train") -> np.ndarray:
     return np.stack(list(render(config, split, faces_of(config.fold)[split], source.characters, source.counts[split])))
 
 
+def test_classes_are_a_stretch_of_the_list_that_goes_on_at_its_beginning() -> None:
+    """Fewer classes are a subset of more, wherever they begin; the data's digest knows where that is."""
+    listed = glyph_classes.classes()
+    assert Glyphs(glyphs(first_class=7)).characters == listed[7:11]
+    assert Glyphs(glyphs(first_class=1998)).characters == (*listed[1998:], *listed[:2])
+    assert set(Glyphs(glyphs(first_class=7)).characters) < set(Glyphs(glyphs(first_class=7, num_classes=9)).characters)
+    assert len({Glyphs(glyphs(first_class=i)).fingerprint() for i in (0, 7)}) == 2
+
+
 # --- the classes ------------------------------------------------------------------------------------------------------
 
 

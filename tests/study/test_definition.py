@@ -53,6 +53,11 @@ def test_a_study_is_found_by_name_folder_and_file(write: Writer, monkeypatch: py
         (("seeds: 2", "seeds: 2\ntune: {seeds: [1, 9]}"), r"seeds \[1\] are evaluation seeds"),
         (("seeds: 2", "seeds: 2\ntune: {seeds: [9], metric: test/top1}"), "chosen on validation"),
         (("seeds: 2", "seeds: 2\nexclude: [{block.order: x}]"), "no level of the factors"),
+        (("seeds: 2", "seeds: 2\nblocks: {labs: {data.seed: [1]}}"), "blocks: labs: unknown.*Did you mean lab"),
+        (("seeds: 2", "seeds: 2\nblocks: {lab: {train.lr: [1]}}"), "train.lr: a seed sets what the data is"),
+        (("seeds: 2", "seeds: 2\nblocks: {lab: {data.path: [a, b]}}"), "data.path: a seed sets what the data is"),
+        (("seeds: 2", "seeds: 2\nblocks: {lab: {data.seed: 3}}"), "data.seed: a list of values"),
+        (("seeds: 2", "seeds: 2\nblocks: {tiny: {data.num_classes: [3]}}"), "data.num_classes is set by scale tiny too"),
         (("scales: {lab: []", "scales: {lab: [= =]"), "not an override|list of overrides"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -28,6 +29,40 @@ def test_a_plan_holds_every_run_block_by_block_with_the_id_of_the_same_command(w
         assert record_of(frozen)[0].run_id == run.run_id
         assert (frozen.train.threads, frozen.runs_dir, frozen.wandb.group) == (2, str(tmp_path), "mine")
     assert all(v.steps == 7 and v.params > 1000 and v.macs > 1000 for v in plan.variants.values())
+
+
+BLOCKS = PLAIN.replace("seeds: 2", "seeds: 3\nblocks: {tiny: {data.seed: [5, 6], data.fold: [serif, sans, mono]}}")
+
+
+def test_each_seed_may_have_data_of_its_own_the_same_for_all_variants(write: Writer, tmp_path: Path) -> None:
+    """A seed is a block: on glyphs other characters in other faces too. The plan is frozen with them."""
+    plan, notes = make_plan(load(write(BLOCKS)), "tiny")
+    assert notes == []
+    assert [r.block for r in plan.runs if r.variant == "relu"] == [
+        {"data.seed": 5, "data.fold": "serif"}, {"data.seed": 6, "data.fold": "sans"}, {"data.seed": 5, "data.fold": "mono"},
+    ]  # fmt: skip
+    for run in plan.runs:
+        words = [f"{k}={v}" for k, v in run.block.items()]
+        config = compose([*plan.variants[run.variant].overrides, *words, f"seed={run.seed}"])
+        assert record_of(config)[0].run_id == run.run_id
+        assert record_of(from_json(plan.to_json()).config(run, str(tmp_path)))[0].run_id == run.run_id
+    other, _ = make_plan(load(write(BLOCKS.replace("[5, 6]", "[5, 7]"))), "tiny")
+    assert other.plan_id != plan.plan_id
+    assert "blocks: the seeds set other data than before" in changes(plan, other)
+
+
+def test_blocks_are_of_the_study_s_own_data(write: Writer) -> None:
+    """Other data keeps those that it has, and says which it has not; one that is set for all seeds is refused."""
+    study = load(write(BLOCKS))
+    tiny = [w for w in study.scales["tiny"] if not w.startswith("data.")]
+    plain = dataclasses.replace(study, scales=study.scales | {"tiny": tuple(tiny)})
+    plan, notes = make_plan(plain, "tiny", overrides=["data=cifar10"])
+    assert plan.runs[0].block == {"data.seed": 5}
+    assert "data.fold: the same for all seeds, since this data has no such setting" in notes
+    with pytest.raises(BadInput, match=r"data.fold=sans: data.fold is what the study's seeds set \(blocks\)"):
+        make_plan(study, "tiny", overrides=["data.fold=sans"])
+    with pytest.raises(BadInput, match=r"data.fold=serifs: unknown.*Did you mean serif"):
+        make_plan(load(write(BLOCKS.replace("[serif,", "[serifs,"))), "tiny")
 
 
 def test_where_and_how_is_no_part_of_a_plan(write: Writer) -> None:
