@@ -134,7 +134,7 @@ def _prepare(config: RunConfig, weights_digest: str | None) -> _Job:
 def _carry_out(job: _Job, record: Record, name: str, context: Mapping[str, str]) -> dict[str, Any]:
     from . import checkpoint, environment
     from .models import matching
-    from .train import Diverged, Interrupted, Training, fit, total_steps
+    from .train import Diverged, Interrupted, Training, fit, logged_rate, total_steps
     from .wandb_mirror import WandbMirror
 
     config, device, counts, threads = job.config, job.device, job.counts, job.threads
@@ -194,12 +194,13 @@ def _carry_out(job: _Job, record: Record, name: str, context: Mapping[str, str])
             )
             for event in record.events():
                 mirror.log(event)
-            summary["metrics"], rate = fit(training, record, mirror, should_stop=lambda: bool(stop))
-        summary |= {"status": "finished", "images_per_second": rate}
+            summary["metrics"] = fit(training, record, mirror, should_stop=lambda: bool(stop))
+        summary |= {"status": "finished", "images_per_second": logged_rate(record)}
     except Interrupted:
         summary |= {"status": "interrupted", "error": f"stopped by a signal after step {training.step}"}
     except Diverged as error:
-        summary |= {"status": "diverged", "error": str(error), "diverged_step": error.step}
+        summary |= {"status": "diverged", "error": str(error), "diverged_step": error.step,
+                    "images_per_second": logged_rate(record)}  # fmt: skip
     except (Exception, SystemExit) as error:
         summary |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
     except BaseException as error:

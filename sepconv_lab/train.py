@@ -221,8 +221,8 @@ def evaluate(
 
 def fit(
     training: Training, record: Record, mirror: WandbMirror, *, should_stop: Callable[[], bool] = lambda: False
-) -> tuple[Metrics, float]:
-    """Train to the last step, evaluate the test split once, and return the final metrics and the training images/s.
+) -> Metrics:
+    """Train to the last step, evaluate the test split once, and return the final metrics.
 
     Raises Diverged, or Interrupted after writing a checkpoint.
     """
@@ -290,7 +290,12 @@ def fit(
         np.savez(record.path / "predictions.npz", allow_pickle=False, **predictions)  # type: ignore[arg-type]
         crash_point("predictions.written")
         checkpoint.drop_previous(folder)
-        rates = (e["perf/images_per_second"] for e in reversed(record.events()) if "perf/images_per_second" in e)
-        return training.results | metrics, next(rates)  # the last logged: this attempt may only have evaluated
+        return training.results | metrics
     finally:
         progress.close()
+
+
+def logged_rate(record: Record) -> float | None:
+    """The last training images/s on record, of whatever attempt; None where a run diverged before its first event."""
+    rates = (e["perf/images_per_second"] for e in reversed(record.events()) if "perf/images_per_second" in e)
+    return next(rates, None)

@@ -283,6 +283,15 @@ def test_one_command_writes_the_page_beside_the_plan(runs_dir: Path) -> None:
     assert banners(written.read_text()) == ["Pilot"]
 
 
+def test_committed_results_alone_give_the_page(runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a fresh clone there are no records: the study's name is enough."""
+    clone = tmp_path / "clone"
+    folder = export(FIGURE10, runs_dir, to=clone / "experiments" / FIGURE10 / "results" / "lab")
+    monkeypatch.chdir(clone)
+    assert command.main([FIGURE10]) == 0
+    assert (folder / "report.html").exists()
+
+
 def test_committed_results_give_the_same_page_as_the_records(runs_dir: Path, tmp_path: Path) -> None:
     from_records = command.write(FIGURE10, runs_dir).read_text()
     folder = export(FIGURE10, runs_dir, to=tmp_path / "results" / "lab")

@@ -64,7 +64,9 @@ def frozen_claim(plan: Plan) -> Claim | None:
     contrasts = tuple(parsed(text, plan.study) for text in words)
     if not contrasts:
         raise BadInput(f"{plan.name}: claim {name} has no contrast to be decided by")
-    equal = all(c.asks == "equivalent" for c in contrasts)
+    if len({c.asks for c in contrasts}) > 1:
+        raise BadInput(f"{plan.name}: claim {name} asks for a direction and for an equivalence: two studies")
+    equal = contrasts[0].asks == "equivalent"
     single: Kind = "equivalent" if equal else "superior"
     return Claim(
         id=name, statement=str(stated.get("statement") or "; ".join(words)), place=f"study {plan.study}",
@@ -86,16 +88,23 @@ def parsed(text: str, study: str) -> Contrast:
 def judge_plans(sources: Sequence[str | Path], *, study: str | None = None, label: str | None = None) -> Board:
     """The verdict of every plan with results in the sources, partial ones too, in the order of the claims.
 
-    A plan found twice is taken where more of its runs have ended. Raises BadInput for records that cannot be read,
-    and for a study or label that there is not.
+    A plan found twice is taken where more of its runs have ended. A study whose plans or records cannot be read is a note.
+    Raises BadInput for a study or label that there is not, and where nothing can be read.
     """
     found: dict[str, Read] = {}
+    unread: list[str] = []
     for source in sources:
-        for result in load.results(source):
-            if result.plan is not None:
-                read = Read(result.plan, result.rows())
+        for name in _studies(Path(source)):
+            try:
+                reads = [Read(r.plan, r.rows()) for r in load.results(source, study=name) if r.plan is not None]
+            except BadInput as error:
+                unread.append(str(error))
+                continue
+            for read in reads:
                 before = found.get(read.plan.plan_id)
                 found[read.plan.plan_id] = read if before is None or read.ended > before.ended else before
+    if unread and not found:
+        raise BadInput("\n".join(unread))
     live = {p.plan_id for p in current(r.plan for r in found.values())}
     every = sorted((r for r in found.values() if r.plan.plan_id in live), key=lambda r: r.order)
     for what, wanted in (("study", study), ("label", label)):
@@ -104,19 +113,25 @@ def judge_plans(sources: Sequence[str | Path], *, study: str | None = None, labe
             raise BadInput(f"no {what} {wanted!r} in {', '.join(map(str, sources))}; there are: {', '.join(known)}."
                            f"{checks.near(wanted, known)}")  # fmt: skip
     judged: list[Judged] = []
-    notes: list[str] = []
+    notes: list[str] = unread if study is None else []
     for read in every:
         if study not in (None, read.plan.study) or label not in (None, read.plan.label):
             continue
         if not read.ended:
             notes.append(f"{read.plan.name}: no run of {len(read.rows)} has ended yet")
             continue
-        verdicts, refusals = _judge(read, [row for other in every for row in other.rows])
+        verdicts, refusals = _judge(read, every)
         judged += verdicts
         notes += refusals
         if not verdicts and not refusals:
             notes.append(f"{read.plan.name}: states no claim; {read.ended} of {len(read.rows)} runs have ended")
     return Board(tuple(judged), tuple(notes))
+
+
+def _studies(root: Path) -> list[str | None]:
+    """The studies of a runs_dir, which are read one by one; of committed results, all at once (None)."""
+    names = sorted({p.parent.parent.name for p in root.glob("studies/*/*/plan.json")})
+    return list(names) or [None]
 
 
 @dataclass(frozen=True)
@@ -137,10 +152,14 @@ class Read:
         return name not in CLAIMS, name, self.plan.study, self.plan.label, self.plan.plan_id
 
 
-def _judge(read: Read, every: list[dict[str, Any]]) -> tuple[list[Judged], list[str]]:
-    """The plan's own claim, then claims of the paper that its variants decide without the plan stating them; refusals."""
+def _judge(read: Read, every: Sequence[Read]) -> tuple[list[Judged], list[str]]:
+    """The plan's own claim, then claims of the paper that its variants decide without the plan stating them; refusals.
+
+    Beside it stand runs of other studies at the same place, under the same label: variants of one plan each.
+    """
     places = {_place(row) for row in read.rows}
-    beside = [row for row in every if row["study"] != read.plan.study and _place(row) in places]
+    others = [r for r in every if r.plan.study != read.plan.study and r.plan.label == read.plan.label]
+    beside = [row for other in others for row in other.rows if _place(row) in places]
     runs = runs_frame(read.rows + beside)
     own = runs[runs["study"] == read.plan.study]
     method: Method = "pooled" if (read.plan.claim or {}).get("interval") == "pooled" else "paired"

@@ -28,8 +28,8 @@ DIGITS = 6
 
 
 def folders(root: Path) -> list[Path]:
-    """The folders of results at or below a folder: itself, `results/<label>`, or `<study>/results/<label>`."""
-    patterns = ("export.json", "results/*/export.json", "*/results/*/export.json")
+    """The folders of results at or below a folder: itself, `<label>`, `results/<label>`, or `<study>/results/<label>`."""
+    patterns = ("export.json", "*/export.json", "results/*/export.json", "*/results/*/export.json")
     return sorted(path.parent for pattern in patterns for path in root.glob(pattern))
 
 

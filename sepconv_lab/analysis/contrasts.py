@@ -124,6 +124,10 @@ class Claim:
             "all_of": isinstance(self.decides, AllOf),
             "any_of": isinstance(self.decides, AnyOf),
         }
+        if len({p.asks for p in parts}) > 1:
+            raise ValueError(
+                f"claim {self.id}: asks for a direction and for an equivalence, which have no common interval"
+            )
         if not fits[self.kind]:
             raise ValueError(f"claim {self.id}: its contrasts are not of the kind {self.kind!r}")
         if not self.smallest_effect > 0:

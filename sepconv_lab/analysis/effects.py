@@ -165,7 +165,7 @@ def seeds_to_settle(
     `equivalent` it is the distance of the estimate from the band's edge. Read it as an order of magnitude: an early
     estimate that looks large is likely to shrink. NaN intervals (one seed) give None.
     """
-    if not effect.has_interval:
+    if not effect.has_interval or effect.n < 2:  # pooled intervals stand on other variants' seeds too
         return None
     size = abs(effect.estimate)
     margin = abs(size - smallest) if asks == "equivalent" else max(size, smallest - size)

@@ -27,6 +27,9 @@ def cells(runs: pd.DataFrame, factors: Sequence[str]) -> dict[Cell, str]:
         if len(combinations) > 1:
             raise BadInput(f"variant {variant!r} has several values of {', '.join(factors)}: one is needed")
         cell = tuple(combinations.iloc[0].tolist())
+        if any(pd.isna(level) for level in cell):
+            without = ", ".join(f for f, level in zip(factors, cell, strict=True) if pd.isna(level))
+            raise BadInput(f"variant {variant!r} has no {without}: not a factor of all; leave out the one or the other")
         if cell in known:
             same = ", ".join(f"{f}={v}" for f, v in zip(factors, cell, strict=True))
             raise BadInput(
@@ -86,6 +89,13 @@ def factor_effects(
     """
     chosen = checks.of_study(runs)
     known = cells(chosen, factors)
+    for factor, level_of in (reference or {}).items():
+        if factor not in factors:
+            raise BadInput(f"reference: {factor!r} is none of the factors.{checks.near(factor, factors)}")
+        there = _levels(known, list(factors).index(factor))
+        if level_of not in there:
+            raise BadInput(f"reference: no variant has {factor}={level_of}; there are: {', '.join(map(str, there))}."
+                           f"{checks.near(str(level_of), there)}")  # fmt: skip
     base = [(reference or {}).get(f, _levels(known, i)[0]) for i, f in enumerate(factors)]
     wanted: list[tuple[str, str, str, dict[str, float]]] = []
     steps = [[(i, lv) for lv in _levels(known, i) if lv != base[i]] for i in range(len(factors))]
@@ -126,6 +136,8 @@ def anova(
 
     chosen = checks.of_study(runs)
     good, _ = checks.usable(chosen, chosen["variant"].unique(), allow_partial=allow_partial)
+    if good["seed"].nunique() < 2:
+        raise BadInput("an analysis of variance takes two seeds or more: with one there is no spread to compare with")
     data = pd.DataFrame({f"f{i}": good[f].astype(str) for i, f in enumerate(factors)})
     data["seed"], data["y"] = good["seed"].astype(str), outcomes.outcome(good, metric)
     short = [f"C(f{i})" for i in range(len(factors))]

@@ -92,6 +92,7 @@ def results(
     if not root.is_dir():
         raise BadInput(f"{source}: no such folder of runs or results")
     plans, exports = sorted(root.glob("studies/*/*/plan.json")), committed.folders(root)
+    plans = [p for p in plans if p.parent.parent.name == study] or plans  # what is wrong with others is not asked
     if study != "" and plans:
         found = [_of_plan(root, p) for p in map(read_plan, plans)]
     elif study != "" and exports:

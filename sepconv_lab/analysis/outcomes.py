@@ -104,10 +104,17 @@ def table(
     """The outcomes of one study as seeds x variants (float; NaN where a run cannot be used), and the unusable runs'
     names.
 
-    Raises BadInput as `checks.usable` and `outcome` do.
+    A diverged run has the speed that it was measured at, not chance level. Raises BadInput as `checks.usable` and
+    `outcome` do.
     """
     wanted = list(dict.fromkeys(variants))
     good, absent = checks.usable(runs, wanted, allow_partial=allow_partial, arms=arms)
+    if metric in COSTS and COSTS[metric] in good.columns:
+        unmeasured = (good["status"] == "diverged") & good[COSTS[metric]].isna()
+        names = tuple(f"{n} (diverged before its speed was measured)" for n in checks.run_names(good[unmeasured]))
+        if names and not allow_partial:
+            raise BadInput(f"{metric} of {', '.join(names)}; allow_partial=True goes on without and shows n")
+        good, absent = good[~unmeasured], (*absent, *names)
     values = good.assign(outcome=outcome(good, metric, test_examples=test_examples))
     wide = values.pivot(index="seed", columns="variant", values="outcome")
     seeds = sorted(checks.of_variants(checks.of_study(runs), wanted)["seed"].unique())

@@ -20,7 +20,7 @@ Outcome = Literal["supported", "contradicted", "negligible", "inconclusive", "no
 
 @dataclass(frozen=True)
 class Ruling:
-    """What an interval says. Of several contrasts, estimate and bounds are those of the weakest or strongest part."""
+    """What an interval says. Of several contrasts, estimate and bounds are each the least or greatest of the parts'."""
 
     outcome: Outcome
     estimate: float
@@ -66,8 +66,7 @@ def levels(node: Node, level: float = 0.95) -> list[float]:
 def decide(node: Node, effects: list[Effect], smallest: float) -> Ruling:
     """The ruling on a whole claim from its contrasts' effects (in the order of `leaves`).
 
-    For directions, all-of is judged by the smallest effect (smallest estimate, low and high of the parts), any-of by
-    the
+    For directions, all-of is judged by the smallest effect (smallest estimate, low and high of the parts), any-of by the
     largest: the parts' own intervals bound it. So an all-of is supported when all parts are, and contradicted when one
     is; as its parts stand at the full level each, k parts contradict falsely at up to k times the rate of one. For
     equivalences, all-of takes the hull of the intervals.

@@ -17,7 +17,7 @@ WIDTHS = (34, 18, 31, 6, 23)
 
 
 def cells(judged: Judged) -> tuple[str, ...]:
-    """One row of the table, under `HEADER`. The effect is that of the weakest part, or the strongest where any does."""
+    """One row of the table, under `HEADER`. Of several parts each bound is the least, or the greatest where any decides."""
     v = judged.verdict
     number = "" if v.outcome == "refused" else _effect(v)
     seeds = "-" if not v.parts else f"{v.n} of {v.planned}" if v.n < v.planned else str(v.n)
@@ -28,11 +28,13 @@ def cells(judged: Judged) -> tuple[str, ...]:
 
 
 def _effect(v: Verdict) -> str:
-    """E.g. "weakest of 2: +0.051 [+0.030, +0.072], 95 %, ln test error, smallest effect 0.02"."""
+    """E.g. "least of 2, bound by bound: +0.051 [+0.030, +0.072], 95 %, ln test error, smallest effect 0.02"."""
     first, ruling = v.parts[0].effect, v.ruling
-    whose = {AllOf: f"weakest of {len(v.parts)}: ", AnyOf: f"strongest of {len(v.parts)}: "}.get(
-        type(v.claim.decides), ""
-    )
+    count, whose = len(v.parts), ""
+    if v.claim.contrasts[0].asks == "equivalent" and count > 1:
+        whose = f"hull of {count}: "
+    elif isinstance(v.claim.decides, (AllOf, AnyOf)):
+        whose = f"{'least' if isinstance(v.claim.decides, AllOf) else 'greatest'} of {count}, bound by bound: "
     if math.isnan(ruling.low):
         return first.text() if len(v.parts) == 1 else "; ".join(p.text() for p in v.parts)
     bounds = f"{ruling.estimate:+.3f} [{ruling.low:+.3f}, {ruling.high:+.3f}]"

@@ -96,13 +96,19 @@ class Verdict:
         lines += ["  " + p.text() for p in self.parts]
         lines += ["  " + words for words in self.reading]
         lines += [f"  Not deciding: {p.contrast.name}: {p.effect.text()}" for p in self.also]
-        lines += [f"  Not run: {', '.join(name for name, _ in self.not_run)}."] if self.not_run else []
+        lines += [f"  Not compared: {'; '.join(self.not_compared)}."] if self.not_run else []
         lines += [f"  {words}" for words in self.diverged]
         if self.absent:
             lines.append(f"  Partial, without: {', '.join(self.absent)}.")
         lines.append(f"  On {self.data}; scale {self.scale}; {self.hardware}.")
         lines += ["  " + c for c in self.caveats]
         return "\n".join(lines)
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """The contrasts beside the verdict that could not be computed; with the reason, unless they were not run."""
+        unrun = ("no run of study", "no run of variant")
+        return tuple(name if why.startswith(unrun) else f"{name} ({why})" for name, why in self.not_run)
 
     @property
     def reading(self) -> tuple[str, ...]:
@@ -136,17 +142,31 @@ def _meaning(ruling: Ruling, claim: Claim) -> str:
     if claim.contrasts[0].asks == "equivalent":
         said = {"supported": f"Every interval lies within ±{d}.", "contradicted": f"An interval lies beyond ±{d}."}
         return said.get(ruling.outcome, f"Not every interval lies within ±{d}, and none beyond it.")
-    whose = {AllOf: "The weakest part's interval", AnyOf: "The strongest part's interval"}
-    subject = whose.get(type(claim.decides), "The interval")
+    whole: dict[type, dict[str, str]] = {AllOf: _OF_ALL, AnyOf: _OF_ANY}
+    words = whole.get(type(claim.decides), _OF_ONE)[ruling.outcome]
     if ruling.outcome == "supported":
-        return f"{subject} lies " + (
-            f"at {d} or above." if ruling.materially else f"above zero, not all of it above {d}."
-        )
+        return words.format(f"at {d} or above" if ruling.materially else f"above zero, not at {d} or above")
     if ruling.outcome == "inconclusive":
-        return f"{subject} holds zero; gains of {d} or more are " + (
-            "excluded." if ruling.material_gain_excluded else "possible."
-        )
-    return f"{subject} lies " + (f"within ±{d}." if ruling.outcome == "negligible" else "below zero.")
+        return f"{words} gains of {d} or more are {'excluded' if ruling.material_gain_excluded else 'possible'}."
+    return words.format(d)
+
+
+_OF_ONE = {
+    "supported": "The interval lies {}.", "contradicted": "The interval lies below zero.",
+    "negligible": "The interval lies within ±{}.", "inconclusive": "The interval holds zero;",
+}  # fmt: skip
+_OF_ALL = {
+    "supported": "Every part's interval lies above zero, the least bound {}.",
+    "contradicted": "A part's interval lies below zero.",
+    "negligible": "A part's interval lies within ±{0} or ends below {0}, and no part's goes down to -{0}.",
+    "inconclusive": "Not every part's interval lies above zero, and none lies below; for all parts at once,",
+}
+_OF_ANY = {
+    "supported": "A part's interval lies above zero, the greatest bound {}.",
+    "contradicted": "Every part's interval lies below zero.",
+    "negligible": "Every part's interval ends below {0}, and one begins above -{0}.",
+    "inconclusive": "No part's interval lies above zero, and not all lie below;",
+}
 
 
 def judge(
@@ -255,8 +275,8 @@ TABLE = (
 
 
 def verdict_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
-    """One row a verdict, columns `TABLE`. For several contrasts effect, low and high are the weakest part's (all-of,
-    equivalent: hull) or the strongest's (any-of); `level` is that of each contrast's interval."""
+    """One row a verdict, columns `TABLE`. Of several contrasts, effect, low and high are each the least of the parts'
+    (all-of; equivalences: their hull) or the greatest (any-of); `level` is that of each contrast's interval."""
     rows = []
     for v in verdicts:
         numbers = ", ".join(

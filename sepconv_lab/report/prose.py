@@ -127,9 +127,8 @@ def limits(g: Given) -> list[str]:
         v = judged.verdict
         about = "" if len(g.judged) == 1 else f" ({v.claim.id})"
         found.append(f"It does not show{about}: {v.claim.not_shown}.")
-        absent = [name for name, _ in v.not_run]
-        if absent:
-            found.append(f"Not compared here, for want of runs{about}: {'; '.join(absent)}.")
+        if v.not_run:
+            found.append(f"Not compared here{about}: {'; '.join(v.not_compared)}.")
     found += _design(g)
     if len(g.open):
         found.append(f"Without: {checks.names(g.open, 12)}.")

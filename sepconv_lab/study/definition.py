@@ -326,6 +326,10 @@ class _Reader:
                 for variant in (found["variant"], found["than"]):
                     if variant not in own:
                         self.bad(composing.unknown(f"claim: contrasts: {variant}", variant, own))
+            if len({found["how"] for text in contrasts if (found := CONTRAST.fullmatch(text))}) > 1:
+                self.bad(
+                    "claim: contrasts: all `better than` or all `same as`: a direction and an equivalence are two studies"
+                )
         effect = raw.get("smallest_effect", known.smallest_effect if known else 0.02)
         if isinstance(effect, bool) or not isinstance(effect, (int, float)) or not effect > 0:
             self.bad(f"claim: smallest_effect={effect} is not allowed: a number > 0, in ln error")

@@ -71,7 +71,6 @@ def test_smallest_effect_and_interval_come_from_the_plan(tmp_path: Path) -> None
         (["twin same as none", "relu same as none"], "equivalent", "contradicted"),
         (["none better than elu", "none better than relu"], "all_of", "supported (materially)"),
         (["none better than elu", "relu better than elu"], "all_of", "contradicted"),
-        (["none better than elu", "twin same as none"], "all_of", "supported"),
     ],
 )
 def test_a_claim_of_ones_own(tmp_path: Path, contrasts: list[str], kind: str, outcome: str) -> None:
@@ -136,6 +135,31 @@ def test_one_bad_study_hides_no_other(tmp_path: Path) -> None:
     assert show.cells(bad)[2].startswith("mixed precision inside a comparison: bf16: mine/none/seed 2")
 
 
+def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    planted(tmp_path, ERRORS)
+    planted(tmp_path, ERRORS, study="mine", claim=None)
+    summary = tmp_path / made.run_id("mine", "none", 2) / "summary.json"
+    summary.write_text(summary.read_text().replace('"schema": 1', '"schema": 0'))
+    found = board.judge_plans([tmp_path])
+    assert [j.verdict.claim.id for j in found.judged] == ["C4"]
+    assert [note.partition(":")[2][:22] for note in found.notes] == [" a record of schema 0;"]
+    assert board.judge_plans([tmp_path], study=made.FIGURE10).notes == ()
+    with pytest.raises(BadInput, match="no study 'mine'"):
+        board.judge_plans([tmp_path], study="mine")
+
+
+def test_beside_a_claim_stand_runs_under_its_own_label(tmp_path: Path) -> None:
+    """Two sets of results of the other study are no duplicates, and neither is said not to have been run."""
+    planted(tmp_path, ERRORS)
+    norms = {"none": 0.2, "relu": 0.21, "norm": 0.2, "norm_relu": 0.19}
+    for label in ("lab", "lab_dropout"):
+        planted(tmp_path, norms, study="mid_norm", claim=None, label=label, question=label)
+        for record in tmp_path.glob("*/attempts"):
+            record.unlink()
+    (judged,) = board.judge_plans([tmp_path]).judged
+    assert not judged.verdict.not_run
+
+
 @pytest.mark.parametrize(
     ("claim", "words"),
     [
@@ -145,6 +169,10 @@ def test_one_bad_study_hides_no_other(tmp_path: Path) -> None:
             r"'none > relu' of study .*not of the form 'A better than B'",
         ),
         (made.C4 | {"id": "x", "contrasts": []}, "claim x has no contrast"),
+        (
+            made.C4 | {"id": "x", "contrasts": ["none better than elu", "relu same as none"]},
+            "claim x asks for a direction and for an equivalence: two studies",
+        ),
     ],
 )
 def test_a_plan_that_cannot_be_judged_as_frozen_is_not_judged(

@@ -137,6 +137,15 @@ def test_seeds_to_settle_falls_with_the_effect_and_says_never() -> None:
     assert effects.seeds_to_settle(effects.Effect("x", 0.1, np.nan, np.nan, 0.95, 1, 1, np.nan, 0), 0.02) is None
 
 
+def test_pooled_with_one_seed_of_a_variant_has_no_number_of_seeds(figure10_runs: pd.DataFrame) -> None:
+    """The interval stands on the other variants' spread, from which nothing follows for more seeds of this one."""
+    runs = figure10_runs[(figure10_runs["variant"] != "relu") | (figure10_runs["seed"] == 0)]
+    effect = effects.difference(runs, "relu", "none", method="pooled", allow_partial=True)
+    assert effect.has_interval
+    assert effect.n == 1
+    assert effects.seeds_to_settle(effect, 0.02) is None
+
+
 def test_a_a_study_has_one_variant(make_runs: Builder) -> None:
     runs = make_runs("a_a", {"baseline": -1.5}, seeds=12)
     shares = aa.a_a(runs, np.random.default_rng(0))

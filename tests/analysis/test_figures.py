@@ -9,7 +9,7 @@ import pytest
 
 from sepconv_lab.analysis import claims, effects, figures, verdicts
 from sepconv_lab.analysis.figures import curves, style
-from sepconv_lab.config import BadInput
+from sepconv_lab.config import Activation, BadInput
 
 Builder = Callable[..., pd.DataFrame]
 
@@ -39,6 +39,31 @@ def test_partial_and_diverged_runs_show(figure10_runs: pd.DataFrame, make_histor
     ax = figures.figure10(runs, make_history(runs), allow_partial=True)
     assert legend(ax) == ["none, n=6", "elu, n=5 of 6", "relu, n=6, 1 diverged"]
     assert [line.get_marker() for line in ax.get_lines()].count("x") == 1
+
+
+def test_the_cross_of_a_diverged_run_stands_at_its_own_last_event(
+    figure10_runs: pd.DataFrame, make_history: Builder
+) -> None:
+    """Two variants that diverge at one seed, one early, one late: neither is drawn beyond what it measured."""
+    runs = figure10_runs
+    runs.loc[runs["variant"].isin(["elu", "relu"]) & (runs["seed"] == 0), "status"] = "diverged"
+    history = make_history(runs)
+    early = (history["variant"] == "relu") & (history["seed"] == 0) & (history["step"] > 500)
+    ax = figures.figure10(runs, history[~early])
+    crosses = {line.get_color(): line.get_xdata()[0] for line in ax.get_lines() if line.get_marker() == "x"}
+    assert crosses == {style.colour("relu"): 500, style.colour("elu"): 2000}
+
+
+def test_every_activation_looks_different() -> None:
+    names = [a.name for a in Activation]
+    assert len({(style.colour(n), str(style.linestyle(n))) for n in names}) == len(names)
+
+
+def test_points_of_diverged_runs_are_said(figure10_runs: pd.DataFrame) -> None:
+    runs = figure10_runs
+    runs.loc[(runs["variant"] == "relu") & (runs["seed"] == 0), "status"] = "diverged"
+    assert figures.slopes(runs, "relu", "none").get_xlabel().endswith("n=6, 1 diverged")
+    assert "relu, 1 diverged" in legend(figures.pareto_front(runs, "macs"))
 
 
 def test_figures_of_the_paper_take_their_own_study(make_runs: Builder, make_history: Builder) -> None:

@@ -122,7 +122,9 @@ def test_a_run_of_two_studies_is_in_both(runs_dir: Path) -> None:
 
 
 def test_a_missing_run_has_the_data_that_its_seed_sets(runs_dir: Path) -> None:
-    runs = [{"variant": "baseline", "seed": 1, "run_id": "f" * 16, "block": {"data.fold": "sans", "data.first_class": 300}}]
+    runs = [
+        {"variant": "baseline", "seed": 1, "run_id": "f" * 16, "block": {"data.fold": "sans", "data.first_class": 300}}
+    ]
     made.write_plan(runs_dir, {"baseline": made.config()}, study="other", seeds=[1], runs=runs)
     row = load_runs(runs_dir, study="other", allow_partial=True).iloc[0]
     assert (row["status"], row["data.fold"], row["data.first_class"]) == ("missing", "sans", 300)

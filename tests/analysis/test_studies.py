@@ -61,6 +61,20 @@ def test_ambiguous_cells_are_refused(grid: pd.DataFrame) -> None:
         factorial.factor_effects(grid, ["block.mid_act"])
 
 
+def test_what_is_no_factor_of_all_variants_and_misspelt_references_are_refused(grid: pd.DataFrame) -> None:
+    """A block without the axis is no level of it; a reference that is not there would quietly drop a factor."""
+    runs = grid.astype({"block.mid_norm": "boolean"})
+    runs.loc[runs["variant"] == "plain_none", "block.mid_norm"] = pd.NA
+    with pytest.raises(BadInput, match=r"variant 'plain_none' has no block.mid_norm: not a factor of all"):
+        factorial.factor_effects(runs, FACTORS)
+    with pytest.raises(BadInput, match=r"no variant has block.mid_act=nonne.*Did you mean 'none'"):
+        factorial.factor_effects(grid, FACTORS, reference={"block.mid_act": "nonne"})
+    with pytest.raises(BadInput, match=r"'block.mid_actt' is none of the factors. Did you mean 'block.mid_act'"):
+        factorial.factor_effects(grid, FACTORS, reference={"block.mid_actt": "relu"})
+    with pytest.raises(BadInput, match="takes two seeds or more"):
+        factorial.anova(grid[grid["seed"] == 0], FACTORS)
+
+
 def test_anova_finds_the_planted_terms(grid: pd.DataFrame) -> None:
     table = factorial.anova(grid, FACTORS)
     assert list(table.index) == ["seed", *FACTORS, "block.mid_norm x block.mid_act", "residual"]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from sepconv_lab.analysis import claims, rules, verdicts
-from sepconv_lab.analysis.contrasts import AllOf, AnyOf, Claim, better
+from sepconv_lab.analysis.contrasts import AllOf, AnyOf, Claim, better, same
 from sepconv_lab.analysis.figures import forest_of
 from sepconv_lab.config import BadInput
 
@@ -132,6 +132,45 @@ def test_fewer_than_six_seeds_and_the_smoke_scale_are_pilots(make_runs: Builder)
         assert ("Pilot" in verdict.text()) == pilot
 
 
+@pytest.mark.parametrize(
+    ("means", "words"),
+    [
+        ((-1.5, -1.4, -1.3), "Every part's interval lies above zero, the least bound at 0.02 or above."),
+        ((-1.5, -1.4, -1.5), "A part's interval lies below zero."),
+        (
+            (-1.5, -1.4, -1.4),
+            "A part's interval lies within ±0.02 or ends below 0.02, and no part's goes down to -0.02.",
+        ),
+    ],
+)
+def test_what_is_said_of_several_parts_is_true_of_them(
+    make_runs: Builder, means: tuple[float, float, float], words: str
+) -> None:
+    """The bounds of the whole belong to no single part, so no sentence and no cell speaks of one's interval."""
+    runs = make_runs(claims.FIGURE10, dict(zip(("none", "elu", "relu"), means, strict=True)), **EXACT)
+    assert words in verdicts.judge(claims.C4, runs).text()
+
+
+def test_a_direction_and_an_equivalence_are_no_one_claim() -> None:
+    parts = (better("s", "a", than="b"), same("s", "a", as_="c"))
+    with pytest.raises(ValueError, match="a direction and for an equivalence"):
+        replace(claims.C4, decides=AllOf(parts))
+
+
+def test_a_diverged_run_has_the_speed_that_it_was_measured_at_or_is_named(make_runs: Builder) -> None:
+    """Chance level is for errors: one diverged run does not keep claim C8 from its verdict."""
+    runs = make_runs(claims.FIGURE06, {"xception": -1.5, "inception": -1.4})
+    lost = (runs["variant"] == "xception") & (runs["seed"] == 0)
+    runs.loc[lost, "status"] = "diverged"
+    assert verdicts.judge(claims.C8, runs).n == 6
+    runs.loc[lost, "images_per_second"] = np.nan
+    with pytest.raises(BadInput, match=r"xception/seed 0 .diverged before its speed was measured"):
+        verdicts.judge(claims.C8, runs)
+    verdict = verdicts.judge(claims.C8, runs, allow_partial=True)
+    assert verdict.n == 5
+    assert "diverged before its speed was measured" in verdict.text()
+
+
 def test_one_seed_is_not_judged(make_runs: Builder) -> None:
     verdict = verdicts.judge(claims.C3, make_runs(claims.FIGURE09, {"residual": -1.6, "no_residual": -1.4}, seeds=1))
     assert verdict.label == "not judged, pilot"
@@ -151,7 +190,7 @@ def test_runs_that_all_diverged_are_not_judged(make_runs: Builder) -> None:
 def test_the_text_names_data_scale_and_what_is_not_shown(figure10_runs: pd.DataFrame) -> None:
     text = verdicts.judge(claims.C4, figure10_runs).text()
     for words in ("cifar10, 10 classes, 32 pixels (not ImageNet)", "scale lab", "Does not show: ImageNet", "n=6",
-                  "Not run: none better than relu, without norm"):  # fmt: skip
+                  "Not compared: none better than relu, without norm"):  # fmt: skip
         assert words in text
 
 
@@ -160,7 +199,7 @@ def test_words_follow_the_interval(make_runs: Builder) -> None:
     runs = make_runs(claims.FIGURE09, {"residual": -1.425, "no_residual": -1.4}, spread=0.008, rng=5)
     verdict = verdicts.judge(claims.C3, runs)
     assert verdict.label == "supported"
-    assert "above zero, not all of it above 0.02" in verdict.text()
+    assert "The interval lies above zero, not at 0.02 or above." in verdict.text()
     assert verdicts.judge(replace(claims.C3, smallest_effect=0.06), runs).label == "negligible"
 
 

@@ -36,6 +36,7 @@ def test_a_study_is_found_by_name_folder_and_file(write: Writer, monkeypatch: py
         (("{id: own, contrasts: [relu better than none]}", "{id: C4}"), "claim: C4 needs the variant elu"),
         (("relu better than none", "relu beats none"), "'A better than B'"),
         (("relu better than none", "rely better than none"), "Did you mean relu"),
+        (("[relu better than none]", "[relu better than none, none same as relu]"), "a direction and an equivalence"),
         (("[relu better than none]", "[relu better than none], smallest_effect: 0"), "smallest_effect=0 is not allowed"),
         (("[relu better than none]", "[relu better than none], interval: boot"), "interval: boot: unknown"),
         (("base: [model=xception]", "base: [model=xception, train.epochs=9]"), "train.epochs=9.*preset"),

@@ -53,14 +53,21 @@ def learning_curves(
             for seed, curve in wide.items():
                 line = curve.dropna()
                 if seed in gone:
-                    measured = history[
-                        history["run_id"].isin(lost.loc[lost["seed"] == seed, "run_id"]) & history[metric].notna()
-                    ]
+                    mine = lost.loc[(lost["variant"] == variant) & (lost["seed"] == seed), "run_id"]
+                    measured = history[history["run_id"].isin(mine) & history[metric].notna()]
                     line = line[line.index <= measured["step"].max()] if len(measured) else line[:0]
                     ax.plot(line.index[-1:], line.iloc[-1:], marker="x", color=colour, markersize=5, label="_diverged")
                 alone = "o" if len(line) == 1 else ""  # a line through one point is not seen
                 ax.plot(
-                    line.index, line, marker=alone, color=colour, linewidth=0.5, alpha=0.55, markersize=3, label="_seed"
+                    line.index,
+                    line,
+                    marker=alone,
+                    color=colour,
+                    linewidth=0.5,
+                    alpha=0.8,
+                    markersize=3,
+                    label="_seed",
+                    zorder=4,
                 )
             mean = wide.dropna().mean(axis=1)
             label = f"{style.words(variant)}, {style.seeds(wide.shape[1], planned)}"
@@ -70,7 +77,7 @@ def learning_curves(
                 mean,
                 color=colour,
                 linestyle=dashes,
-                linewidth=1.8,
+                linewidth=1.5,
                 marker="o" if len(mean) == 1 else "",
                 markersize=5,
                 zorder=3,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+LETTERS = 56
+"""Of a row's words in half a page."""
+
+
 def forest(
     effects: pd.DataFrame, *, smallest: float = SMALLEST, ax: Axes | None = None, title: str = "", unit: str = ""
 ) -> Axes:
@@ -26,10 +31,13 @@ def forest(
     A row without an interval shows its reason in place of one. Column `decides` (bool, optional): rows that are not
     deciding are hollow and grey. unit: the axis's words.
     """
+    from matplotlib.ticker import MaxNLocator
+
     if effects.empty:
         raise BadInput("there is no effect to draw")
     count = len(effects)
-    with style.drawing(ax, (style.HALF, 0.95 + 0.36 * count)) as ax:
+    wrapped = sum(len(str(name)) + 8 > LETTERS for name in effects["name"])
+    with style.drawing(ax, (style.HALF, 0.95 + 0.36 * count + 0.12 * wrapped)) as ax:
         ax.axvspan(-smallest, smallest, color="#DDDDDD", linewidth=0, zorder=0)
         ax.axvline(0, color="black", linewidth=0.6, zorder=1)
         levels = effects["level"].round(6)
@@ -53,7 +61,7 @@ def forest(
                 said += f", {100 * row['level']:.3g} %"
             if not np.isfinite(row["low"]) and not alike:
                 said += f", {row['why_no_interval']}"
-            text = f"{style.words(str(row['name']))}  ({said})"
+            text = textwrap.fill(f"{style.words(str(row['name']))}  ({said})", LETTERS)
             ax.annotate(text, (0, y), xycoords=("axes fraction", "data"), xytext=(0, 5), textcoords="offset points",
                         color=shade, fontsize=7, va="bottom", ha="left", zorder=2,
                         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85})  # fmt: skip
@@ -61,6 +69,7 @@ def forest(
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         reach = np.nanmax(np.abs(effects[["estimate", "low", "high"]].to_numpy(float)))
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.set_xlim(-1.08 * max(reach, 1.5 * smallest), 1.08 * max(reach, 1.5 * smallest))
         stated = alike or (f"{100 * levels.iloc[0]:.4g} % intervals" if levels.nunique() == 1 else "intervals")
         joint = ",\n" if alike else "; "
@@ -96,7 +105,7 @@ def forest_of(verdicts: Iterable[Verdict], *, ax: Axes | None = None) -> Axes:
             prefix = f"{v.claim.id} " if len({w.claim.id for w in shown}) > 1 else ""
             suffix = f", {v.data.split(',')[0]} {v.scale}" if len(places) > 1 else ""
             tables.append(table.assign(name=prefix + table["name"].astype(str) + suffix))
-    title = f"{shown[0].data}, {shown[0].scale} scale" if len(places) == 1 else ""
+    title = f"{shown[0].data.removesuffix(' (not ImageNet)')}, {shown[0].scale} scale" if len(places) == 1 else ""
     drawn = forest(pd.concat([t for t in tables if len(t)], ignore_index=True), smallest=smallest.pop(), ax=ax,
                    title=title, unit=f"right: as claimed, in {units.pop()}")  # fmt: skip
     if refused:

@@ -37,6 +37,12 @@ def _partial(values: pd.Series) -> str:
     return "" if n == planned else f"\n{style.seeds(n, planned)}"
 
 
+def _diverged(runs: pd.DataFrame, *variants: str) -> str:
+    """Says how many of the points are runs that diverged and stand at chance level; empty where none did."""
+    count = int(((runs["status"] == "diverged") & runs["variant"].isin(variants)).sum())
+    return f", {count} diverged" if count else ""
+
+
 def order_at_placements(
     runs: pd.DataFrame,
     *,
@@ -76,7 +82,8 @@ def order_at_placements(
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.16 * (high - low))  # room for the legend
         ax.set_ylabel(ERROR)
-        ax.set_xlabel(f"above: after depthwise, below: after pointwise; n={len(wide)}")
+        lost = _diverged(chosen, *wide.columns)
+        ax.set_xlabel(f"above: after depthwise, below: after pointwise; n={len(wide)}{lost}")
         ax.legend(ncols=2, loc="upper left", borderaxespad=0, columnspacing=1, handletextpad=0.2)
         style.note(ax, chosen)
         return ax
@@ -124,7 +131,7 @@ def spectrum(
         labels = [names[v] + _partial(wide[v]) for v in at]
         ax.set_xticks(list(at.values()), labels)
         ax.set_ylabel(ERROR)
-        ax.set_xlabel(f"channel segments of the spatial convolution; n={len(wide)}")
+        ax.set_xlabel(f"channel segments of the spatial convolution; n={len(wide)}{_diverged(chosen, *wide.columns)}")
         style.note(ax, chosen)
         return ax
 
@@ -157,20 +164,21 @@ def pareto_front(
     with style.drawing(ax, (style.HALF, 2.25 + rows * style.ROW)) as ax:
         best = table[table["on_front"]].sort_values(["cost", "accuracy"])
         ax.step(factor * best["cost"], 100 * best["accuracy"], where="post", color=style.GREY, linewidth=0.8, zorder=1)
+        chosen = checks.of_study(runs, study)
         for row in table.to_dict("records"):
             name = str(row["variant"])
             colour, x = style.colour(name), factor * row["cost"]
             ax.plot([x, x], [100 * row["low"], 100 * row["high"]], color=colour, linewidth=1)
             partial = "" if row["n"] == row["planned"] else f" ({style.seeds(row['n'], row['planned'])})"
             ax.plot(x, 100 * row["accuracy"], style.marker(name), color=colour, markersize=5.5, linestyle="none",
-                    label=style.words(name) + partial,
+                    label=style.words(name) + partial + _diverged(chosen, name),
                     markerfacecolor=colour if row["on_front"] else "white")  # fmt: skip
         ax.margins(x=0.12)
-        ax.set_xlabel(label)
+        ax.set_xlabel(f"{label}; n={table['planned'].max()}")
         ax.set_ylabel("test accuracy, %")
         ax.legend(loc="upper left", bbox_to_anchor=(0, -0.22), ncols=columns, borderaxespad=0, columnspacing=1,
                   handletextpad=0.2)  # fmt: skip
-        style.note(ax, checks.of_study(runs, study))
+        style.note(ax, chosen)
         return ax
 
 
@@ -201,7 +209,8 @@ def slopes(
         ax.set_xticks([0, 1], [textwrap.fill(style.words(name), 18) for name in (baseline, variant)])
         ax.set_xlim(-0.25, 1.25)
         fewer = int((pairs[variant] < pairs[baseline]).sum())
-        ax.set_xlabel(f"{fewer} of {len(pairs)} seeds fall; {style.seeds(len(pairs), len(wide))}")
+        lost = _diverged(chosen, variant, baseline)
+        ax.set_xlabel(f"{fewer} of {len(pairs)} seeds fall; {style.seeds(len(pairs), len(wide))}{lost}")
         ax.set_ylabel(ERROR)
         style.note(ax, chosen)
         return ax

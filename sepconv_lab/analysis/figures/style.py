@@ -31,6 +31,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 KNOWN: dict[str, tuple[int, int]] = {
     "none": (0, 0), "relu": (1, 1), "elu": (2, 3), "norm": (5, 0), "norm_relu": (4, 1), "norm_elu": (3, 3),
+    "gelu": (3, 0), "silu": (4, 3), "mish": (5, 1), "selu": (2, 1), "relu6": (4, 0), "leaky_relu": (1, 3), "hardswish": (5, 2),
+    "tanh": (6, 0), "sigmoid": (6, 1),
     "residual": (0, 0), "no_residual": (1, 1),
     "xception": (0, 0), "inception": (1, 1), "inception_v3": (1, 3), "conv": (6, 2),
     "xception_no_residual": (5, 3), "inception_no_residual": (4, 2), "xception_equal_macs": (2, 0),
