@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,19 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     sync_folder(folder)
 
 
-def load(folder: Path, run_id: str, metrics_bytes: int | None = None) -> dict[str, Any] | None:
-    """The newest whole checkpoint of this run, on the CPU; None where there is none.
+PARTS = ("step", "seconds", "results", "sums", "network", "optimizer", "average", "metrics_bytes")
 
-    A truncated file falls back to the one before, and so does one that knows of more than `metrics_bytes` of events.
-    Nothing is unpickled beyond tensors and plain values.
+
+def load(folder: Path, run_id: str, metrics_bytes: int | None = None) -> dict[str, Any] | None:
+    """The newest whole checkpoint of this run, on the CPU; None where there is none."""
+    return next(candidates(folder, run_id, metrics_bytes), None)
+
+
+def candidates(folder: Path, run_id: str, metrics_bytes: int | None = None) -> Iterator[dict[str, Any]]:
+    """The whole checkpoints of this run, the newest first, on the CPU.
+
+    Left aside are truncated files, and those that know of more than `metrics_bytes` of events. Nothing is unpickled beyond
+    tensors and plain values.
     """
     for name in ("last.pt", "previous.pt"):
         try:
@@ -50,11 +59,12 @@ def load(folder: Path, run_id: str, metrics_bytes: int | None = None) -> dict[st
             continue
         if not isinstance(state, dict) or state.get("run_id") != run_id:
             print(f"checkpoint {folder / name} belongs to another run and is left aside")
+        elif any(part not in state for part in PARTS) or type(state["step"]) is not int:
+            print(f"checkpoint {folder / name} is not whole and left aside")
         elif metrics_bytes is not None and state["metrics_bytes"] > metrics_bytes:
             print(f"checkpoint {folder / name} is ahead of metrics.jsonl, which was shortened, and left aside")
         else:
-            return state
-    return None
+            yield state
 
 
 def _first_line(error: BaseException) -> str:

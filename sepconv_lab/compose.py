@@ -136,10 +136,17 @@ def compose_sweep(overrides: Sequence[str]) -> list[tuple[list[str], RunConfig]]
         if _is_hydra(override):
             continue
         if override.is_sweep_override():
-            values = [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]
+            try:
+                values = [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]
+            except HydraException as error:
+                raise BadInput(
+                    f"{_line(override)}: list the values that a sweep is to try ({_one_line(error)})"
+                ) from error
         else:
             values = [_line(override)]
         jobs = [[*job, value] for job, value in itertools.product(jobs, values)]
+    if not jobs:
+        raise BadInput("the sweep has no job: one of its lists or ranges is empty")
     configs: list[tuple[list[str], RunConfig]] = []
     problems: dict[str, None] = {}
     for job in jobs:
@@ -283,9 +290,10 @@ def _parse_line(line: str) -> tuple[Override, ...]:
 
 def _import_from(parsed: list[Override]) -> None:
     for override in parsed:
-        if override.key_or_group == "imports":
-            value: Any = override.value()
-            registry.import_user_modules([value] if isinstance(value, str) else list(value or []))
+        if override.key_or_group != "imports" or override.is_sweep_override():  # of a sweep, each job imports its own
+            continue
+        value: Any = override.value()
+        registry.import_user_modules(value if isinstance(value, list) else [] if value is None else [value])
 
 
 def _line(override: Override) -> str:
@@ -345,6 +353,8 @@ def _value_problem(classes: dict[str, type | None], group: str, name: str, overr
         return [unknown(_line(override), key, [f"{group}.{n}" for n in fields])]
     f, kind = fields[name]
     value = override.value()
+    if _holds_missing(value):  # OmegaConf's mark of a value that is to come: merging keeps the default instead
+        return [f"{_line(override)}: not allowed. Allowed: {allowed(f, kind)}"]
     if isinstance(kind, type) and issubclass(kind, Enum) and value is not None and str(value) not in kind.__members__:
         return [unknown(_line(override), str(value), kind.__members__)]
     try:
@@ -355,6 +365,11 @@ def _value_problem(classes: dict[str, type | None], group: str, name: str, overr
             words = f"not allowed. Allowed: {allowed(f, kind)}"
         return [f"{_line(override)}: {words}"]
     return []
+
+
+def _holds_missing(value: Any) -> bool:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return value == "???" or any(map(_holds_missing, inside))
 
 
 def _effect_problems(key: str, config: RunConfig, value: Any) -> list[str]:

@@ -18,6 +18,10 @@ RECIPE = 1
 """Raised by hand when the same configuration comes to compute something else. Part of every run id."""
 
 
+LARGEST_SEED = 2**63 - 1
+"""What a generator takes."""
+
+
 class BadInput(ValueError):
     """Input that cannot be run. The message says what is wrong, what is allowed, and what was probably meant."""
 
@@ -83,7 +87,7 @@ class BlockConfig:
     """What fills each layer slot of a skeleton. A user's own block derives from this."""
 
     name: str = setting("", "the block's name in the registry")
-    kernel_size: int = setting(3, "side of the spatial convolution", low=1, odd=True)
+    kernel_size: int = setting(3, "side of the spatial convolution", low=1, high=99, odd=True)
     out_norm: bool = setting(True, "normalisation after the layer's last operation")
     act: Activation = setting(Activation.relu, "activation around the layer: applied by the skeleton before it")
     residual: bool = setting(True, "every shortcut of the skeleton on or off")
@@ -287,7 +291,7 @@ class DataConfig:
     name: str = setting("", "the data set's name in the registry")
     num_classes: int = setting(0, "classes; 0: as many as the data has", low=0)
     image_size: int = setting(32, "side of the square images that the network sees, pixels", low=1)
-    seed: int = setting(0, "seed of splits and rendering, apart from the run's seed", low=0)
+    seed: int = setting(0, "seed of splits and rendering, apart from the run's seed", low=0, high=LARGEST_SEED)
     augment: Augment = setting(Augment.pad_crop, "random crops of the training images")
     crop_padding: int = setting(4, "pixels of zero padding before the crop", low=0, needs="augment=pad_crop")
     crop_scale: float = setting(
@@ -432,12 +436,12 @@ class Device(Enum):
 class TrainConfig:
     """One run's optimisation, evaluation and hardware."""
 
-    epochs: float = setting(3, "passes over the training split", above=0)
+    epochs: float = setting(3, "passes over the training split", above=0, high=1e6)
     max_steps: int = setting(0, "end after this many steps, the schedule fitted to them; 0: no limit", low=0)
     batch_size: int = setting(32, "examples a step", low=1)
     accumulate: int = setting(1, "parts into which a step's batch is split, their gradients summed", low=1)
     optimizer: Optimizer = setting(Optimizer.sgd, "`rmsprop` has TensorFlow's semantics: epsilon inside the root")
-    lr: float = setting(0.2, "highest learning rate", above=0)
+    lr: float = setting(0.2, "highest learning rate", above=0, high=1e38)
     momentum: float = setting(0.9, "momentum", low=0, high=0.9999, needs="optimizer=sgd|rmsprop")
     nesterov: bool = setting(True, "Nesterov's form of momentum", needs="optimizer=sgd,momentum=!0")
     rmsprop_decay: float = setting(
@@ -473,8 +477,8 @@ class TrainConfig:
     eval_images: int = setting(0, "at most this many images of each evaluated split; 0: all", low=0)
     precision: Precision = setting(Precision.auto, "`auto`: bf16 autocast where the hardware has it natively")
     device: Device = setting(Device.auto, "`auto`: a GPU if there is one", identity=False)
-    threads: int = setting(0, "CPU threads; 0: as many as torch chooses", low=0, identity=False)
-    workers: int = setting(2, "processes that decode large images", low=0, identity=False)
+    threads: int = setting(0, "CPU threads; 0: as many as torch chooses", low=0, high=1024, identity=False)
+    workers: int = setting(2, "processes that decode large images", low=0, high=1024, identity=False)
     checkpoint_every: float = setting(60.0, "seconds between checkpoints within an epoch", above=0, identity=False)
     log_every: int = setting(20, "steps between training events", low=1, identity=False)
 
@@ -508,7 +512,9 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
-    seed: int = setting(0, "initialisation, order of examples, augmentation, dropout: separate streams", low=0)
+    seed: int = setting(
+        0, "initialisation, order of examples, augmentation, dropout: separate streams", low=0, high=LARGEST_SEED
+    )
     runs_dir: str = setting("runs", "folder of the records", identity=False)
     force: bool = setting(False, "run again although a finished record exists; the old one is archived", identity=False)
     imports: list[str] = setting(
@@ -650,6 +656,9 @@ def value_problems(config: RunConfig) -> list[str]:
                 bad |= bounds["odd"] and value % 2 == 0
             elif f.name == "segments" and value != "channels":
                 bad = True
+            elif value == "" and default_of(f) != "":  # an unset variable of the shell, say
+                instead = "null leaves it out" if default_of(f) is None else "give a text"
+                found.append(f"{prefix}{f.name}= is empty; {instead}")
             if bad:
                 found.append(f"{prefix}{f.name}={value} is not allowed: {allowed(f, kind)}")
     return found

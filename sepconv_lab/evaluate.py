@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .compose import compose
-from .config import BadInput, RunConfig
+from .compose import check_given_once, compose, values
+from .config import BadInput, Precision, RunConfig
 from .run import refuse
 from .runs import load
 
@@ -21,11 +21,21 @@ def evaluate_run(run: str, runs_dir: str, split: str, overrides: Sequence[str] =
     """Metrics of a record's final weights, raw and averaged, on a split of its own data."""
     loaded = load(run, runs_dir)
     config = loaded.config
+    check_given_once(overrides)
     for word in overrides:
         key, _, value = word.partition("=")
-        if key != "data.path":
-            raise BadInput(f"{word}: a run is evaluated as it was trained; only data.path can be given")
-        config.data.path = value  # type: ignore[attr-defined]
+        if key != "data.path" or not hasattr(config.data, "path") or not value:
+            where = (
+                "data.path=DIR" if hasattr(config.data, "path") else f"nothing, for data={config.data.name} has no path"
+            )
+            raise BadInput(f"{word}: a run is evaluated as it was trained; what can be given is {where}")
+        config.data.path = str(values([word])[key])
+    from . import data
+
+    if data.fingerprint(config.data) != loaded.summary.get("data_digest"):
+        raise BadInput(
+            f"{loaded.record.path} was trained on other data than what is here now under data={config.data.name}"
+        )
     found: dict[str, Any] = {}
     kinds = {"raw": False} | ({"averaged": True} if config.train.average else {})
     for name, averaged in kinds.items():
@@ -35,6 +45,7 @@ def evaluate_run(run: str, runs_dir: str, split: str, overrides: Sequence[str] =
 
 def evaluate_weights(overrides: Sequence[str], split: str) -> dict[str, Any]:
     """Metrics of `model.weights` on a split of `data`."""
+    check_given_once(overrides)
     config = compose(overrides)
     if not config.model.weights:
         raise BadInput("name a run id, or give model.weights=FILE (see `python -m sepconv_lab.weights --help`)")
@@ -49,16 +60,19 @@ def evaluate_weights(overrides: Sequence[str], split: str) -> dict[str, Any]:
 
 
 def _measure(config: RunConfig, network: Any, split: str) -> dict[str, float]:
+    import torch
+
     from . import data, environment
     from .train import evaluate
 
     device = environment.resolve_device(config.train)
-    environment.resolve_precision(config.train, device)
+    bf16 = environment.resolve_precision(config.train, device) is Precision.bf16
     environment.set_threads(config.train)
     images = getattr(data.load(config.data), split)
     metrics, _, _ = evaluate(
-        network.to(device), images, device, batch_size=64, workers=config.train.workers, limit=config.train.eval_images
-    )
+        network.to(device), images, device, batch_size=64, workers=config.train.workers, limit=config.train.eval_images,
+        autocast=torch.autocast(device.type, torch.bfloat16, enabled=bf16),
+    )  # fmt: skip
     return metrics | {"images": min(len(images), config.train.eval_images or len(images))}
 
 

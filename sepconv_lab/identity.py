@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,7 +29,7 @@ def identity(config: RunConfig, data_digest: str, weights_digest: str | None = N
         for f, _ in settings(type(node)) if dataclasses.is_dataclass(node) else ():
             value = getattr(node, f.name)
             if f.metadata["identity"] and active(node, f) and value != f.metadata["neutral"]:
-                found[prefix + f.name] = plain(value)
+                found[prefix + f.name] = value + 0.0 if isinstance(value, float) else plain(value)  # -0.0 is 0.0
     return found
 
 
@@ -82,12 +83,19 @@ def command(config: RunConfig) -> list[str]:
     return words
 
 
+WORDS = ("true", "false", "null", "none", "nan", "inf")
+"""What Hydra would not read as text."""
+
+
 def quoted(value: Any) -> str:
     """A value as an override spells it."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str) and not value.replace("_", "").replace("-", "").isalnum():
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if isinstance(value, str):
+        if re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", value, re.ASCII) and value.lower() not in WORDS:
+            return value
+        # In Hydra's grammar backslashes escape only before a quote, or before the end.
+        return "'" + re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value) + "'"
     if isinstance(value, list):
         return "[" + ",".join(quoted(v) for v in value) + "]"
     return "null" if value is None else repr(value) if isinstance(value, float) else str(value)

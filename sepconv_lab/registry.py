@@ -8,6 +8,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable
+from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +65,8 @@ def import_user_modules(modules: Iterable[str]) -> None:
     Raises BadInput when one cannot be imported.
     """
     for module in modules:
+        if not isinstance(module, str) or not module:
+            raise BadInput(f"imports: {module!r} is not the name of a module or the path of a file")
         folder, name = os.getcwd(), module
         if module.endswith(".py"):
             path = Path(module).resolve()
@@ -74,19 +77,35 @@ def import_user_modules(modules: Iterable[str]) -> None:
         if folder not in inherited:
             os.environ["PYTHONPATH"] = os.pathsep.join([p for p in inherited if p] + [folder])
         try:
-            importlib.import_module(name)
-        except Exception as error:
+            imported = importlib.import_module(name)
+        except (Exception, SystemExit) as error:
             raise BadInput(f"imports: {module!r} cannot be imported: {type(error).__name__}: {error}") from error
+        where = getattr(imported, "__file__", None)
+        if module.endswith(".py") and (where is None or Path(where).resolve() != path):
+            raise BadInput(
+                f"imports: {module!r}: a module {name!r} is there already ({where or 'built in'}); give the file another name"
+            )
 
 
 def user_sources(modules: Iterable[str]) -> list[Path]:
-    """The source files of imported user modules."""
-    found = []
+    """The source files of imported user modules: all of a package; a file, and what it imports from beside it."""
+    found: dict[Path, None] = {}
     for module in modules:
         spec = importlib.util.find_spec(Path(module).stem if module.endswith(".py") else module)
-        if spec and spec.origin:
-            found.append(Path(spec.origin))
-    return found
+        if spec is None or not spec.origin:
+            continue
+        origin = Path(spec.origin).resolve()
+        inside = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin, *_beside(origin)]
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def _beside(file: Path) -> list[Path]:
+    """The modules in a file's folder that it imports, by whatever way, from its text alone."""
+    finder = ModuleFinder(path=[str(file.parent)], excludes=[__name__.partition(".")[0]])
+    finder.run_script(str(file))
+    files = {Path(where).resolve() for m in finder.modules.values() if (where := getattr(m, "__file__", None))}
+    return sorted(files - {file})
 
 
 for _config_class in BUILTIN:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .compose import CONF, check_given_once, compose, compose_sweep, register_schema, unknown
-from .config import RECIPE, BadInput, RunConfig, placements, plain
+from .config import RECIPE, BadInput, RunConfig, flat, placements, plain
 from .identity import command, quoted, run_id
 from .tables import print_table
 from .tracking import Busy, Record
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .config import Precision
     from .data import ImageData
     from .models.complexity import Complexity
+    from .train import Training
 
 
 def run(config: RunConfig, *, name: str = "", context: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def check(config: RunConfig, *, network: bool = True) -> int:
 
 def _prepare(config: RunConfig, weights_digest: str | None) -> _Job:
     """Everything that can be refused, before anything is written. Raises BadInput."""
-    from . import data, environment, models
+    from . import data, environment
     from .models.complexity import complexity
 
     classes = check(config)
@@ -122,13 +123,31 @@ def _prepare(config: RunConfig, weights_digest: str | None) -> _Job:
     threads = environment.set_threads(config.train)
     loaded = data.load(config.data)
     environment.set_deterministic(device)
+    key = os.environ.get("WANDB_API_KEY")
+    if key and any(key in str(value) for value in flat(config).values()):
+        raise BadInput("a setting holds the key of W&B (WANDB_API_KEY), which never goes into a record")
+    return _Job(
+        config,
+        device,
+        precision,
+        threads,
+        loaded,
+        _network(config, classes),
+        complexity(config, classes),
+        weights_digest,
+    )
+
+
+def _network(config: RunConfig, classes: int) -> torch.nn.Module:
+    """The network as it begins: initialised, or with the weights that the configuration names."""
+    from . import models
+
     network = models.build_model(config, classes)
     if config.model.weights:
         from .weights import load_weights
 
         load_weights(network, config.model.weights)
-    counts = complexity(config, classes)
-    return _Job(config, device, precision, threads, loaded, network, counts, weights_digest)
+    return network
 
 
 def _carry_out(job: _Job, record: Record, name: str, context: Mapping[str, str]) -> dict[str, Any]:
@@ -177,18 +196,25 @@ def _carry_out(job: _Job, record: Record, name: str, context: Mapping[str, str])
         "attempts": None,
         "error": None,
     }
-    training = Training(config, job.network, job.data, device, job.precision)
-    mirror: WandbMirror | None = None
-    began = time.time()
+    training, mirror = Training(config, job.network, job.data, device, job.precision), None
+    began, stopped = time.time(), False
     try:
         with _signals() as stop:
             summary["attempts"] = _next_attempt(record)
-            state = checkpoint.load(record.path / "checkpoints", record.run_id, record.metrics_size())
-            if state is not None:
-                training.load_state(state)
+            for state in checkpoint.candidates(record.path / "checkpoints", record.run_id, record.metrics_size()):
+                try:
+                    training.load_state(state)
+                except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+                    say(f"a checkpoint does not fit this run and is left aside: {str(error).strip().splitlines()[0]}")
+                    training = Training(config, _network(config, classes), job.data, device, job.precision)
+                    continue
+                record.cut_metrics(state["metrics_bytes"])
                 say(f"going on from step {training.step} of {training.total}")
+                break
+            else:
+                record.cut_metrics(0)
+            _note_environment(training, summary, config)
             began -= training.seconds
-            record.cut_metrics(state["metrics_bytes"] if state else 0)
             mirror = WandbMirror(
                 config, record.run_id, record.path, summary["attempts"], name or record.run_id, context
             )
@@ -196,6 +222,7 @@ def _carry_out(job: _Job, record: Record, name: str, context: Mapping[str, str])
                 mirror.log(event)
             summary["metrics"] = fit(training, record, mirror, should_stop=lambda: bool(stop))
         summary |= {"status": "finished", "images_per_second": logged_rate(record)}
+        stopped = bool(stop)  # too late for this run, in its last evaluation, but not for what would follow it
     except Interrupted:
         summary |= {"status": "interrupted", "error": f"stopped by a signal after step {training.step}"}
     except Diverged as error:
@@ -221,7 +248,31 @@ def _carry_out(job: _Job, record: Record, name: str, context: Mapping[str, str])
             summary["wandb"] = {"id": mirror.id, "mode": config.wandb.mode.name, "error": mirror.error}
         record.finish(summary)
     say(f"{record.path}: {summary['status']}{_result(summary)}")
-    return summary
+    return summary | {"stopped": stopped or summary["status"] == "interrupted"}
+
+
+def _note_environment(training: Training, summary: dict[str, Any], config: RunConfig) -> None:
+    """Settle on what this attempt computes, and say so where an earlier one computed on something else.
+
+    Threads that nobody set are those of the checkpoint. Otherwise the record names every environment; precision and hardware
+    of a mixed run are no run's that was not, so comparisons refuse it.
+    """
+    import torch
+
+    earlier = training.environments
+    if earlier and not config.train.threads and earlier[-1]["threads"] != summary["threads"]:
+        torch.set_num_threads(earlier[-1]["threads"])
+        summary |= {"threads": earlier[-1]["threads"], "command": _command(config, earlier[-1]["threads"])}
+    now = {k: summary[k] for k in ("threads", "precision", "device", "hardware_class")} | {"torch": torch.__version__}
+    if earlier and earlier[-1] == now:
+        return
+    training.environments = [*earlier, now]
+    if earlier:
+        changed = ", ".join(f"{k} {earlier[-1][k]} -> {now[k]}" for k in now if earlier[-1][k] != now[k])
+        say(f"the earlier attempt computed with something else ({changed}): the command will not give the same bits")
+        summary["environments"] = training.environments
+        for key in ("precision", "hardware_class"):
+            summary[key] = " + ".join(dict.fromkeys(str(e[key]) for e in training.environments))
 
 
 def _command(config: RunConfig, threads: int) -> str:
@@ -232,7 +283,8 @@ def _command(config: RunConfig, threads: int) -> str:
 
 def _next_attempt(record: Record) -> int:
     path = record.path / "attempts"
-    attempt = int(path.read_text() or 0) + 1 if path.exists() else 1
+    before = path.read_text().strip() if path.exists() else ""
+    attempt = int(before) + 1 if before.isdecimal() else 1
     path.write_text(str(attempt))
     return attempt
 
@@ -290,11 +342,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         for flag in flags:
             if flag.split("=")[0] not in HYDRA_FLAGS:
                 raise BadInput(unknown(flag, flag, HYDRA_FLAGS))
+        _check_flags({f.split("=")[0] for f in flags}, [w for w in overrides if "=" in w])
         register_schema()
         _hydra(words, "config", lambda cfg: None)  # --cfg, --help and the like
         return 0
     except BadInput as error:
         return refuse(error)
+
+
+def _check_flags(flags: set[str], overrides: list[str]) -> None:
+    """Whether Hydra's own flags do something here, on overrides that a run would take. Raises BadInput."""
+    if flags & {"-h", "--help", "--hydra-help", "--version"}:
+        return
+    if flags & {"-m", "--multirun"}:
+        raise BadInput(f"{', '.join(sorted(flags - {'-m', '--multirun'}))}: shows one job; leave -m out")
+    if not flags & {"-c", "--cfg", "-i", "--info"}:
+        raise BadInput(f"{', '.join(sorted(flags))}: goes with --cfg job, which shows the configuration")
+    check_given_once(overrides)
+    compose([w for w in overrides if not w.lstrip("+~").startswith("hydra")])
 
 
 def refuse(error: BadInput) -> int:
@@ -392,7 +457,7 @@ def _launch(tasks: list[list[str]], hydra: list[str], folder: Path) -> dict[int,
 
         def carry_out(number: int) -> None:
             try:
-                if run(compose(tasks[number]), name=" ".join(tasks[number]))["status"] == "interrupted":
+                if run(compose(tasks[number]), name=" ".join(tasks[number])).get("stopped"):
                     raise KeyboardInterrupt
             except (Busy, BadInput) as error:
                 (Path(errors) / str(number)).write_text(f"{type(error).__name__}: {error}")

@@ -7,13 +7,15 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .compose import from_record, unknown
-from .config import BadInput, RunConfig, flat
+from .compose import check_given_once, from_record, unknown, values
+from .config import BadInput, RunConfig, flat, settings
+from .identity import run_id
 from .tables import print_table
-from .tracking import Record, records
+from .tracking import SCHEMA, Busy, Record, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,28 +62,88 @@ class Run:
         return network.eval()
 
 
-def load(run: str | Path, runs_dir: str | Path = "runs") -> Run:
-    """A record by run id, by the beginning of one, or by its folder. Raises BadInput."""
+def find(run: str | Path, runs_dir: str | Path = "runs") -> Record:
+    """A record, whatever is in it, by run id, by the beginning of one, or by its folder. Raises BadInput."""
     path = Path(run)
     if (path / "config.yaml").exists():
-        record = Record(path.parent, path.name)
-    else:
-        found = [r for r in records(runs_dir) if r.run_id.startswith(str(run))]
-        if len(found) != 1:
-            words = "no record" if not found else f"{len(found)} records"
-            raise BadInput(f"{words} in {runs_dir} with an id that begins with {run!r}")
-        record = found[0]
-    return Run(record, from_record(record.config()), record.summary() or {"status": record.status(), "metrics": {}})
+        path = path if path.name else path.resolve()
+        return Record(path.parent, path.name)
+    found = [r for r in records(runs_dir) if r.run_id.startswith(str(run))]
+    if len(found) != 1:
+        words = "no record" if not found else f"{len(found)} records"
+        raise BadInput(f"{words} in {runs_dir} with an id that begins with {run!r}")
+    return found[0]
+
+
+def load(run: str | Path, runs_dir: str | Path = "runs") -> Run:
+    """A record by run id, by the beginning of one, or by its folder.
+
+    Raises BadInput for one that is damaged, of another version, or not what its id says.
+    """
+    record = find(run, runs_dir)
+    try:
+        config = from_record(record.config())
+    except BadInput as error:
+        raise BadInput(f"{record.path}: {error}" if str(record.path) not in str(error) else str(error)) from error
+    summary = record.summary()
+    if summary is not None:
+        if summary.get("schema") != SCHEMA or summary["status"] not in STATUSES:
+            raise BadInput(
+                f"{record.path}: summary.json was written by another version (schema {summary.get('schema')})"
+            )
+        planned = run_id(config, str(summary.get("data_digest")), summary.get("weights_digest"))
+        name = record.run_id.partition("-")[0]  # an archived record has a number behind its id
+        if summary.get("run_id") != name or (planned != name and not config.imports):
+            raise BadInput(f"{record.path}: not the run of its id: the folder was renamed, or its config.yaml changed")
+    return Run(record, config, summary or {"status": record.status(), "metrics": {}})
+
+
+STATUSES = ("finished", "failed", "diverged", "interrupted")
 
 
 def load_all(runs_dir: str | Path = "runs", where: Mapping[str, str] | None = None) -> list[Run]:
-    """Every record whose configuration has the given values, as text, e.g. {"block.mid_act": "relu"}. Raises BadInput."""
-    found = [load(r.path) for r in records(runs_dir)]
-    for key, value in (where or {}).items():
+    """Every record whose configuration has the given values, e.g. {"block.mid_act": "relu"}. Raises BadInput."""
+    found, problems = _readable(runs_dir)
+    if problems:
+        raise BadInput("\n".join(problems))
+    return chosen(found, where or {})
+
+
+def _readable(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
+    """The records that can be loaded, and why others cannot."""
+    found, problems = [], []
+    for record in records(runs_dir):
+        try:
+            found.append(load(record.path))
+        except BadInput as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def chosen(found: Sequence[Run], where: Mapping[str, str]) -> list[Run]:
+    """The runs with these values, compared as what they are: 2e-1 is 0.2. Raises BadInput for what no setting allows."""
+    left = list(found)
+    for key, word in where.items():
         if found and not any(key in run.columns for run in found):
-            raise BadInput(unknown(f"{key}={value}", key, found[0].columns))
-        found = [run for run in found if _text(run.columns.get(key)) == value]
-    return found
+            raise BadInput(unknown(f"{key}={word}", key, found[0].columns))
+        kinds = {k for run in found for k in [_kind(run.config, key)] if k}
+        if kinds and all(issubclass(k, Enum) and word not in k.__members__ for k in kinds):
+            raise BadInput(unknown(f"{key}={word}", word, {m: None for k in kinds for m in k.__members__}))
+        wanted = values([f"{key}={word}"])[key]
+        left = [run for run in left if _equal(run.columns.get(key), wanted)]
+    return left
+
+
+def _kind(config: RunConfig, key: str) -> type | None:
+    group, _, name = key.rpartition(".")
+    node = getattr(config, group, None) if group else config
+    kind = next((k for f, k in settings(type(node)) if f.name == name), None) if node is not None else None
+    return kind if isinstance(kind, type) else None
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    numbers = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in (value, wanted)]
+    return value == wanted if all(numbers) else _text(value) == _text(wanted)
 
 
 def differences(a: Run, b: Run) -> dict[str, dict[str, tuple[Any, Any]]]:
@@ -140,12 +202,16 @@ def _list(args: argparse.Namespace) -> None:
     for word in args.where:
         if "=" not in word:
             raise BadInput(f"{word}: not a filter; write column=value, e.g. block.mid_act=relu")
-    found = load_all(args.runs_dir, dict(w.split("=", 1) for w in args.where))
-    if not found:
+    check_given_once(args.where)
+    readable, problems = _readable(args.runs_dir)
+    found = chosen(readable, dict(w.split("=", 1) for w in args.where))
+    if not found and not problems:
         print(f"no records in {args.runs_dir} match")
         return
     varied = [
-        k for k in found[0].columns if len({_text(r.columns.get(k)) for r in found}) > 1 and not k.startswith("wandb.")
+        k
+        for k in (found[0].columns if found else ())
+        if len({_text(r.columns.get(k)) for r in found}) > 1 and not k.startswith("wandb.")
     ]
     if args.columns:
         varied = args.columns.split(",")
@@ -158,7 +224,10 @@ def _list(args: argparse.Namespace) -> None:
         accuracy = metrics.get("test_ema/top1", metrics.get("test/top1"))
         rows.append([run.record.run_id, run.summary["status"], "-" if accuracy is None else f"{accuracy:.4f}",
                      *(_text(run.columns.get(k)) for k in varied)])  # fmt: skip
-    print_table(["run", "status", "test top1", *varied], rows)
+    if rows:
+        print_table(["run", "status", "test top1", *varied], rows)
+    if problems:
+        raise BadInput("\n".join(problems))
 
 
 def _show(args: argparse.Namespace) -> None:
@@ -208,7 +277,7 @@ def _change(a: Any, b: Any) -> str:
 
 def _archive(args: argparse.Namespace) -> None:
     for word in args.runs:
-        record = load(word, args.runs_dir).record
+        record = find(word, args.runs_dir)
         with record.owned():
             print(f"{record.path} -> {record.archive()}")
 
@@ -304,6 +373,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
+    except Busy as busy:
+        print(f"run {busy} is under way in another process; stop it first", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -72,27 +72,49 @@ class Record:
     # --- reading ---
 
     def summary(self) -> dict[str, Any] | None:
-        """The summary, or None for a run that has not ended."""
+        """The summary, or None for a run that has not ended. Raises BadInput for a damaged one."""
         try:
-            summary: dict[str, Any] = json.loads((self.path / "summary.json").read_bytes())
-            return summary
+            summary: Any = json.loads((self.path / "summary.json").read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise BadInput(f"{self.path}: {error.strerror}") from error
+        except ValueError as error:
+            raise self._damaged("summary.json", error) from error
+        if not isinstance(summary, dict) or not isinstance(summary.get("status"), str):
+            raise self._damaged("summary.json", "not the summary of a run")
+        if not isinstance(summary.get("metrics", {}), dict) or not isinstance(summary.get("params", {}), dict):
+            raise self._damaged("summary.json", "metrics and params are tables")
+        return summary
+
+    def _damaged(self, name: str, why: object) -> BadInput:
+        words = " ".join(str(why).split())
+        return BadInput(
+            f"{self.path}: {name} is damaged ({words}); `python -m sepconv_lab.runs archive` puts the record aside"
+        )
 
     def config(self) -> dict[str, Any]:
-        """The resolved configuration as plain values; `compose.from_record` makes a RunConfig of it."""
+        """The resolved configuration as plain values; `compose.from_record` makes a RunConfig of it. Raises BadInput."""
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where there is one: ten times faster
-        config: dict[str, Any] = yaml.load((self.path / "config.yaml").read_bytes(), Loader=loader)
+        try:
+            config: Any = yaml.load((self.path / "config.yaml").read_bytes(), Loader=loader)
+        except (yaml.YAMLError, ValueError) as error:
+            raise self._damaged("config.yaml", error) from error
+        if not isinstance(config, dict) or not {"model", "data", "train"} <= config.keys():
+            raise self._damaged("config.yaml", "not the configuration of a run")
         return config
 
     def events(self) -> list[dict[str, Any]]:
-        """The metric events in order; a last line that a kill has cut short is left out."""
+        """The metric events in order; a last line that a kill has cut short is left out. Raises BadInput for a damaged one."""
         try:
             lines = (self.path / "metrics.jsonl").read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
         # What ends in a newline is whole; what follows the last newline is not an event yet.
-        return [json.loads(line) for line in lines[:-1]]
+        try:
+            return [json.loads(line) for line in lines[:-1]]
+        except ValueError as error:
+            raise self._damaged("metrics.jsonl", error) from error
 
     def status(self) -> str:
         """finished, failed, diverged, interrupted (a kill leaves this too), running, or missing."""
@@ -117,13 +139,19 @@ class Record:
     def is_locked(self) -> bool:
         if self._lock_key in _held:
             return True
+        file: Any
         try:
-            with open(self._lock_path, "r+b") as file:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
+            try:
+                file, kind = open(self._lock_path, "r+b"), fcntl.LOCK_EX  # noqa: SIM115  closed below
+            except PermissionError:  # somebody else's record: reading is enough to ask
+                file, kind = open(self._lock_path, "rb"), fcntl.LOCK_SH  # noqa: SIM115  closed below
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return False
-        except OSError as error:
-            return error.errno in TAKEN
+        with file:
+            try:
+                fcntl.lockf(file, kind | fcntl.LOCK_NB)
+            except OSError as error:
+                return error.errno in TAKEN
         return False
 
     @contextlib.contextmanager
@@ -159,7 +187,10 @@ class Record:
 
     def check_writable(self) -> None:
         """Raises BadInput where the record could not be written; writes nothing."""
-        there = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        try:
+            there = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        except OSError as error:
+            raise BadInput(f"runs_dir={self.runs_dir} is not writable: {error.strerror}") from error
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             raise BadInput(
                 f"runs_dir={self.runs_dir} is not writable: {there} is {'read-only' if there.is_dir() else 'a file'}"

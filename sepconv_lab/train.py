@@ -79,6 +79,8 @@ class Training:
         self.step = 0
         self.seconds = 0.0
         self.results: Metrics = {}
+        self.environments: list[dict[str, Any]] = []
+        """On what it was computed so far; more than one where an attempt went on elsewhere, or otherwise."""
         self._reset_sums()
 
     # --- one step ---
@@ -180,10 +182,15 @@ class Training:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
+            "environments": self.environments,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a checkpoint. What it raises for one that does not fit leaves this object unusable."""
+        if not 0 <= state["step"] <= self.total:
+            raise ValueError(f"step {state['step']} of {self.total}")
         self.step, self.seconds, self.results = state["step"], state["seconds"], state["results"]
+        self.environments = state.get("environments", [])
         self.sums = {k: v.to(self.device) for k, v in state["sums"].items()}
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])

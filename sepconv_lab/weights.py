@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from .compose import compose
+from .compose import check_given_once, compose
 from .config import BadInput, InceptionV3Config, InceptionV3Form, RunConfig
 from .keras_hdf5 import match_layers, read_hdf5
 from .keras_port import Shape, keras_layers
@@ -244,6 +244,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = [] if any(o.startswith("data=") for o in options.overrides) else ["data=imagenet"]
     overrides = [f"model={options.model}", *data, *options.overrides]
     try:
+        check_given_once(overrides)
+        if options.out.is_dir() or not options.out.name:
+            raise BadInput(f"--out {options.out}: a folder; name the file to write")
+        if options.new_head is not None and not 2 <= options.new_head <= 10**6:
+            raise BadInput(f"--new-head {options.new_head} is not allowed: from 2 to 1,000,000 classes")
         config = compose(overrides)
         state, notes = import_weights(options.file, config, new_head=options.new_head)
         about = {"overrides": overrides, "source": digest(options.file), "notes": notes}

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from sepconv_lab.progress import Progress
 
 SMALL = ["data.num_classes=5", "data.images_per_class=24", "data.eval_images_per_class=8", "model.width=0.25",
          "train.batch_size=16", "train.log_every=1", "train.threads=1"]  # fmt: skip
@@ -33,3 +38,15 @@ def layered(base: list[str], *more: str) -> list[str]:
     """A base of overrides without those that `more` sets anew, and `more`: no key is typed twice."""
     keys = {word.split("=")[0] for word in more}
     return [*(word for word in base if word.split("=")[0] not in keys), *more]
+
+
+def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """The next run is told to stop after so many steps, as `kill` does."""
+    real = Progress.stepped
+
+    def stepped(self: Progress) -> None:
+        real(self)
+        if self._step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Progress, "stepped", stepped)

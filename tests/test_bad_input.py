@@ -92,11 +92,35 @@ def refused(
         ("model.match=params", ["model.match_to"]),
         ("imports=[nowhere]", ["nowhere", "cannot be imported"]),
         ("imports=[]]", ["not an override"]),
+        ("imports=3", ["imports: 3 is not the name of a module"]),
+        ("imports=[[a]]", ["imports"]),
+        ("imports=[leaves.py]", ["cannot be imported", "SystemExit"]),
+        ("imports=[json.py]", ["a module 'json' is there already"]),
+        # what would be dropped without a word
+        ("seed=???", ["seed=???: not allowed. Allowed: int >= 0"]),
+        ("train.lr=???", ["train.lr=???: not allowed"]),
+        ("runs_dir=???", ["runs_dir=???: not allowed"]),
+        ("wandb.tags=[???]", ["not allowed"]),
+        ("model.weights=", ["model.weights= is empty; null leaves it out"]),
+        ("runs_dir=", ["runs_dir= is empty"]),
+        # too large for anything
+        ("seed=99999999999999999999999999", ["seed=99999999999999999999999999 is not allowed"]),
+        ("train.threads=100000", ["train.threads=100000", "<= 1024"]),
+        ("train.epochs=1e308", ["train.epochs", "<= 1e+06"]),
+        ("block.kernel_size=9999999999", ["<= 99"]),
+        ("model.width=1e30", ["cannot be built so large"]),
+        # flags of Hydra's that would do nothing, or show what no run takes
+        ("--resolve", ["goes with --cfg job"]),
+        ("-m --cfg job seed=0,1", ["leave -m out"]),
+        ("--cfg job +foo=1", ["+foo=1"]),
+        ("--cfg job block.mid_act=rellu", ["Did you mean relu?"]),
         ("--multirum", ["--multirum"]),
     ],
 )  # fmt: skip
 def test_what_cannot_run_is_refused(words: str, said: list[str], refused: Callable[..., str]) -> None:
     """One line that names what was typed, what is allowed and, for a near miss, what was probably meant."""
+    Path("leaves.py").write_text("import sys; sys.exit(0)") if "leaves" in words else None
+    Path("json.py").write_text("") if "json" in words else None
     given = words.split()
     own = {w.split("=")[0] for w in given}
     absent = {"model.width"} if {"model=inception_v3", "model.match=params"} & set(given) else set()
@@ -129,8 +153,28 @@ def test_a_sweep_is_refused_before_its_first_job_with_all_problems(refused: Call
     assert "train.accumulate=9" in message
     assert len(message.splitlines()) == 2, message
     assert "-m" in refused(*TINY, "block.mid_act=none,relu")
+    assert "list the values" in refused("-m", *TINY, "block=glob(*)")
+    assert "list the values" in refused("-m", *TINY, "train.lr=interval(0,1)")
+    assert "no job" in refused("-m", *TINY, "seed=range(0,0)")
+    assert "seed=???" in refused("-m", *TINY, "seed=0,???")
+    assert "at least one worker" in refused(
+        "-m", *TINY, "seed=0,1", "hydra/launcher=workers", "hydra.launcher.n_jobs=0"
+    )
     assert "Did you mean joblib?" in refused("-m", *TINY, "hydra/launcher=jobliib")
     assert "n_job" in refused("-m", *TINY, "hydra/launcher=joblib", "hydra.launcher.n_job=2")
+
+
+def test_the_key_of_wandb_does_not_get_into_a_record(
+    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    message = refused(*TINY, "wandb.notes='${oc.env:WANDB_API_KEY}'")
+    assert "never goes into a record" in message
+    assert "kkkk" not in message
+
+
+def test_a_name_too_long_for_the_file_system_is_refused(refused: Callable[..., str]) -> None:
+    assert "File name too long" in refused(*TINY, f"runs_dir={'x' * 300}")
 
 
 @pytest.mark.parametrize("place", ["file", "below a file", "read-only"])

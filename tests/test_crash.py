@@ -319,7 +319,19 @@ def halfway(attempt: Runner, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "damage", ["truncated", "empty", "foreign", "malicious", "of another run", "ahead of its metrics"]
+    "damage",
+    [
+        "truncated",
+        "empty",
+        "foreign",
+        "malicious",
+        "of another run",
+        "ahead of its metrics",
+        "without an optimiser",
+        "of other shapes",
+        "beyond the end",
+        "step of text",
+    ],
 )
 @pytest.mark.parametrize("both", [False, True])
 def test_a_bad_checkpoint_falls_back_to_the_one_before(
@@ -348,8 +360,14 @@ def test_a_bad_checkpoint_falls_back_to_the_one_before(
             path.write_bytes(pickle.dumps({"run_id": halfway.name, "step": Payload(tmp_path / "executed")}))
         elif damage == "of another run":
             torch.save(state | {"run_id": "0" * 16}, path)
-        else:
+        elif damage == "ahead of its metrics":
             torch.save(state | {"metrics_bytes": 10**9}, path)
+        elif damage == "without an optimiser":
+            torch.save({k: v for k, v in state.items() if k != "optimizer"}, path)
+        elif damage == "of other shapes":
+            torch.save(state | {"network": {k: v[..., :1] for k, v in state["network"].items()}}, path)
+        else:
+            torch.save(state | {"step": 10**6 if damage == "beyond the end" else "x"}, path)
     assert main([*WORDS, f"runs_dir={tmp_path / 'runs'}"]) == 0
     output = capsys.readouterr().out
     assert output.count("left aside") == (2 if both else 1)

@@ -33,5 +33,12 @@ def test_a_run_and_its_exported_weights_give_the_recorded_accuracy(
     assert main([*by_file, "--split", "val"]) == 0
     assert f"val top-1 {metrics['val/top1']:.4f}" in capsys.readouterr().out
     assert main(["zzz", "--runs-dir", str(tmp_path)]) == 2
+    for words, said in (
+        ([summary["run_id"], "data.path=/nowhere"], "data=glyphs has no path"),
+        ([summary["run_id"], "train.lr=1"], "evaluated as it was trained"),
+        ([*by_file, "model.weights=other"], "given twice"),
+    ):
+        assert main([*words, "--runs-dir", str(tmp_path)]) == 2
+        assert said in capsys.readouterr().err
     assert main(SMALL[:4]) == 2
     assert "model.weights=FILE" in capsys.readouterr().err

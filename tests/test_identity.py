@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import json
 from enum import Enum
 from pathlib import Path
 from typing import Any, Union
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from sepconv_lab import data, identity as identity_module, registry
-from sepconv_lab.compose import compose
+from sepconv_lab.compose import compose, values
 from sepconv_lab.config import (
     BUILTIN,
     GROUPS,
@@ -29,7 +30,7 @@ from sepconv_lab.config import (
     setting,
     settings,
 )
-from sepconv_lab.identity import identity, run_id
+from sepconv_lab.identity import identity, quoted, run_id
 
 DIGEST = "0" * 64
 CLASSES: list[tuple[str, type]] = [
@@ -246,3 +247,49 @@ def test_ids_do_not_change_by_accident(words: str) -> None:
     """The ids of three fixed configurations are what they were."""
     config = compose(words.split())
     assert run_id(config, DIGEST) == GOLDEN[words], identity(config, DIGEST)
+
+
+def test_minus_zero_is_zero() -> None:
+    found = [identity(compose([f"train.weight_decay={zero}"]), "") for zero in ("-0.0", "0.0", "0")]
+    assert [json.dumps(f["train.weight_decay"]) for f in found] == ["0.0"] * 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain",
+        "a b",
+        "it's",
+        "a\\b",
+        "back\\",
+        "\\'",
+        "1_000",
+        "1e3",
+        "true",
+        "null",
+        "None",
+        "nan",
+        "ü",
+        "a,b",
+        "${x}",
+        "a=b",
+    ],
+)
+def test_a_quoted_text_is_read_back_as_it_was(text: str) -> None:
+    """The command in a record names the same file, whatever it is called."""
+    assert values([f"data.path={quoted(text)}"])["data.path"] == text
+
+
+def test_all_of_a_users_source_is_part_of_the_id(tmp_path: Path) -> None:
+    """Of a package every file; of a file also what it imports from beside it. Other files there are not."""
+    package = tmp_path / "mine_pkg"
+    package.mkdir()
+    for name in ("__init__.py", "k.py"):
+        (package / name).write_text("")
+    (tmp_path / "mine_file.py").write_text("import mine_helper\n")
+    (tmp_path / "mine_helper.py").write_text("K = 1\n")
+    (tmp_path / "unrelated.py").write_text("")
+    registry.import_user_modules([str(tmp_path / "mine_file.py")])
+    names = {p.name for p in registry.user_sources([str(tmp_path / "mine_file.py")])}
+    assert names == {"mine_file.py", "mine_helper.py"}
+    assert {p.name for p in registry.user_sources(["mine_pkg"])} == {"__init__.py", "k.py"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +14,13 @@ import numpy as np
 import pytest
 import torch
 
+from sepconv_lab import environment
 from sepconv_lab.compose import compose
 from sepconv_lab.run import main, run
 from sepconv_lab.runs import differences, load, load_all
 from sepconv_lab.tracking import records
 
-from .helpers import SMALL, cli, deterministic
+from .helpers import SMALL, cli, deterministic, interrupted_at, layered
 
 pytestmark = pytest.mark.slow
 QUIET = ["wandb.mode=disabled", "train.epochs=2"]
@@ -276,3 +279,57 @@ def test_an_unknown_column_is_refused(finished: Path) -> None:
     out = cli("--runs-dir", str(finished.parent), "list", "--columns", "block.mid_acts", module="runs", cwd=finished)
     assert out.returncode == 2
     assert "Did you mean block.mid_act?" in out.stderr
+
+
+# --- going on under other conditions, and being told to stop too late ---------------------------------------------------
+
+
+def test_threads_that_nobody_set_are_those_of_the_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a machine of another size the run goes on to the same bits, and its command gives them."""
+    small = [w for w in SMALL if not w.startswith("train.threads")] + QUIET
+    expected = run(compose([*small, "train.threads=1", f"runs_dir={tmp_path / 'whole'}"]))
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_at(patch, 9)
+        assert run(compose([*small, "train.threads=1", f"runs_dir={tmp_path}"]))["status"] == "interrupted"
+    summary = run(compose([*small, f"runs_dir={tmp_path}"]))
+    assert summary["threads"] == 1
+    assert "train.threads=1" in summary["command"]
+    assert "environments" not in summary
+    assert summary["metrics"] == expected["metrics"]
+    assert "going on from step 9" in capsys.readouterr().out
+
+
+def test_a_run_of_two_environments_says_so_and_does_not_compare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other threads or hardware than the first attempt's: the record names both, and mixed hardware is its own class."""
+    words = [*SMALL, *QUIET, f"runs_dir={tmp_path}"]
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_at(patch, 9)
+        assert run(compose(words))["status"] == "interrupted"
+    monkeypatch.setattr(environment, "hardware_class", lambda device: "another processor")
+    summary = run(compose(layered(words, "train.threads=2")))
+    assert summary["status"] == "finished"
+    assert [e["threads"] for e in summary["environments"]] == [1, 2]
+    assert summary["hardware_class"].endswith(" + another processor")
+    out = capsys.readouterr().out
+    assert "threads 1 -> 2" in out
+    assert "will not give the same bits" in out
+
+
+@pytest.mark.parametrize("flags", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]])
+def test_a_signal_in_the_last_evaluation_stops_what_would_follow(
+    flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That run is finished, and the sweep ends with it: the others wait for the same command."""
+
+    def at(point: str) -> None:
+        if point == "test.logged":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("sepconv_lab.train.crash_point", at)
+    assert main(["-m", *SMALL, *QUIET, f"runs_dir={tmp_path}", "seed=0,1,2", *flags]) == 1
+    assert [r.status() for r in records(tmp_path)] == ["finished"]
+    assert capsys.readouterr().out.count("missing") == 2

@@ -11,6 +11,7 @@ import pytest
 
 from sepconv_lab.compose import compose
 from sepconv_lab.config import RECIPE, plain
+from sepconv_lab.identity import run_id
 from sepconv_lab.runs import main
 from sepconv_lab.tracking import Record
 
@@ -31,12 +32,16 @@ def diff(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., st
     """Write two records that differ as told, and give what `diff` prints of them."""
 
     def printed(overrides: list[str], changed: dict[str, Any], *flags: str) -> str:
-        for run_id, words, summary in ((A, [], SUMMARY), (B, overrides, SUMMARY | changed)):
-            record = Record(tmp_path, run_id)
-            record.begin(plain(compose([*words, f"runs_dir='{tmp_path}'"])))
-            record.finish({"run_id": run_id, **summary})
-        assert main(["--runs-dir", str(tmp_path), "diff", A[:4], B[:4], *flags]) == 0
-        return capsys.readouterr().out
+        found = []
+        for folder, words, summary in (("a", [], SUMMARY), ("b", overrides, SUMMARY | changed)):
+            config = compose([*words, f"runs_dir='{tmp_path}'"])
+            record = Record(tmp_path / folder, run_id(config, summary["data_digest"]))
+            record.begin(plain(config))
+            record.finish({"run_id": record.run_id, **summary})
+            found.append(record)
+        assert main(["diff", *(str(r.path) for r in found), *flags]) == 0
+        out = capsys.readouterr().out
+        return out.replace(found[0].run_id, A, 1).replace(found[1].run_id, B, 1)
 
     return printed
 
@@ -113,3 +118,96 @@ def test_a_run_does_not_differ_from_an_equal_one(diff: Callable[..., str]) -> No
         environment  the same
         result       the same
         """)
+
+
+# --- records that are damaged, or not what they say -------------------------------------------------------------------
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
+    """A runs_dir with two finished records, without training."""
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for words in (["block.mid_act=relu"], ["train.lr=0.3"]):
+        config = compose(words)
+        record = Record("runs", run_id(config, SUMMARY["data_digest"]))
+        record.begin(plain(config))
+        record.log({"step": 1, "train/loss": 2.0})
+        record.close()
+        record.finish({"run_id": record.run_id, **SUMMARY})
+        found.append(record)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("summary.json", "", "summary.json is damaged"),
+        ("summary.json", '{"schema": 1, "sta', "summary.json is damaged"),
+        ("summary.json", "[]", "not the summary of a run"),
+        ("summary.json", '{"schema": 1, "status": "finished", "metrics": null}', "metrics and params are tables"),
+        ("summary.json", '{"schema": 99, "status": "wonderful"}', "another version"),
+        ("config.yaml", "", "config.yaml is damaged"),
+        ("config.yaml", "- a", "config.yaml is damaged"),
+        ("config.yaml", "a: !!python/object:os.system {}", "config.yaml is damaged"),
+        ("config.yaml", "mid_act", "not the run of its id"),
+    ],
+)
+def test_one_bad_record_is_named_and_hides_no_other(
+    name: str, content: str, words: str, two: list[Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`list` shows the others and exits with 2; `archive` moves the bad one aside, whatever is in it."""
+    bad, good = two
+    path = bad.path / name
+    path.write_text(path.read_text().replace("mid_act: relu", "mid_act: elu") if content == "mid_act" else content)
+    assert main(["list"]) == 2
+    out, err = capsys.readouterr()
+    assert good.run_id in out
+    assert bad.run_id not in out
+    assert words in err
+    assert str(bad.path) in err
+    assert err.count("\n") == 1
+    for command in (["show", bad.run_id], ["diff", bad.run_id, good.run_id], ["plot", bad.run_id]):
+        assert main(command) == 2
+        assert words in capsys.readouterr().err
+    assert main(["archive", bad.run_id]) == 0
+    assert bad.run_id in capsys.readouterr().out
+    assert main(["list"]) == 0
+    assert bad.run_id not in capsys.readouterr().out
+
+
+def test_a_renamed_folder_is_not_that_run_and_an_archived_one_is(
+    two: list[Record], capsys: pytest.CaptureFixture[str]
+) -> None:
+    two[0].path.rename("runs/" + "f" * 16)
+    assert main(["show", "f" * 16]) == 2
+    assert "not the run of its id" in capsys.readouterr().err
+    moved = two[1].archive()
+    assert main(["show", str(moved)]) == 0
+
+
+def test_a_damaged_event_is_named(two: list[Record], capsys: pytest.CaptureFixture[str]) -> None:
+    (two[0].path / "metrics.jsonl").write_text('{"step": 1}\n{"ste\n{"step": 3}\n')
+    assert main(["plot", two[0].run_id]) == 2
+    assert "metrics.jsonl is damaged" in capsys.readouterr().err
+
+
+def test_filters_compare_values_not_their_spelling(two: list[Record], capsys: pytest.CaptureFixture[str]) -> None:
+    for word in ("train.lr=3e-1", "train.lr=0.30", "block.mid_act=none"):
+        assert main(["list", "seed=0", word]) == 0
+        out = capsys.readouterr().out
+        assert two[1].run_id in out
+        assert two[0].run_id not in out
+    for words, said in (
+        (["block.mid_act=rellu"], "Did you mean relu"),
+        (["seed=0", "seed=1"], "seed is given twice"),
+        (["block.mid_acts=relu"], "Did you mean block.mid_act"),
+    ):
+        assert main(["list", *words]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_a_record_at_work_is_not_archived(two: list[Record], capsys: pytest.CaptureFixture[str]) -> None:
+    with two[0].owned():
+        assert main(["archive", two[0].run_id]) == 1
+    assert "under way in another process" in capsys.readouterr().err

@@ -28,10 +28,7 @@ class Reader:
         from ..tracking import SCHEMA, Record
 
         record = Record(self.runs_dir, run_id)
-        try:
-            summary = record.summary()
-        except ValueError as error:
-            raise BadInput(f"{record.path}: summary.json is damaged ({error})") from error
+        summary = record.summary()
         if summary is not None:
             _check(summary, record.path, run_id, SCHEMA)
         status = str(summary["status"]) if summary else record.status()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for word in chosen:
             if word not in (*TABLES, "all"):
                 raise BadInput(unknown(word, word, [*TABLES, "all"]))
+        for python in args.python:
+            if shutil.which(python) is None:
+                raise BadInput(f"--python {python}: no such program")
         if args.rounds is not None and args.rounds < 1:
             raise BadInput(f"--rounds {args.rounds} is not allowed: int >= 1")
         _tables(set(TABLES) if "all" in chosen else set(chosen), overrides, args)

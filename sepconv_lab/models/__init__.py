@@ -36,7 +36,10 @@ def check_buildable(config: RunConfig, num_classes: int) -> None:
     if num_classes < 2:
         raise BadInput(f"{num_classes} classes: at least 2 are needed")
     size = config.data.image_size
-    network = build_model(config, num_classes, device="meta")
+    try:
+        network = build_model(config, num_classes, device="meta")
+    except (RuntimeError, TypeError, OverflowError) as error:
+        raise BadInput(f"model={config.model.name} cannot be built so large: {str(error).splitlines()[0]}") from error
     try:
         network(torch.empty(2, 3, size, size, device="meta"))
     except RuntimeError as error:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ..axes import axis_rows, axis_table
-from ..compose import compose, unknown
+from ..compose import check_given_once, compose, unknown
 from ..config import BadInput
 from ..registry import CONFIGS
 from ..run import refuse
@@ -83,6 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 )
             _compare(words[1:])
         elif words[:1] == ["axes"]:
+            for word in words[1:]:
+                if word != "--markdown":
+                    raise BadInput(unknown(word, word, ["--markdown"]))
             print(axis_table() if "--markdown" in words else "\n".join(map(str, axis_rows())))
         elif words and words[0] in ("-h", "--help"):
             print(__doc__)
@@ -92,7 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 name, overrides = "", words
             elif name not in CONFIGS["model"]:
                 raise BadInput(unknown(name, name, [*CONFIGS["model"], "compare", "axes"]))
-            _layers(([f"model={name}"] if name else []) + overrides)
+            every = ([f"model={name}"] if name else []) + overrides
+            check_given_once(every)
+            _layers(every)
         else:
             print_table(["setting", "values", "default", "meaning"], [list(row) for row in axis_rows()])
     except BadInput as error:

@@ -65,7 +65,7 @@ def parse(words: Sequence[str]) -> Request:
     if command != "list" and len(named) != 1:
         raise BadInput(f"study {command} takes one study: a name as in `study list`, or a path; got {named or 'none'}")
     found = Request(command, named[0] if named else "")
-    composing.check_given_once([w for w in rest if "=" in w and not w.startswith(("-", "seeds="))])
+    composing.check_given_once([w for w in rest if "=" in w and not w.startswith("-")])
     for word in rest:
         key, _, value = word.partition("=")
         if word in named:
@@ -74,6 +74,8 @@ def parse(words: Sequence[str]) -> Request:
             found.replan = True
         elif word.startswith("-"):
             raise BadInput(composing.unknown(word, word, ["--replan"] if command in ("run", "retry") else []))
+        elif value == "":
+            raise BadInput(f"{word}: a value is missing")
         elif key == "scale":
             found.scale = value
         elif key == "stage":
@@ -83,7 +85,7 @@ def parse(words: Sequence[str]) -> Request:
         elif key == "seeds":
             found.seeds = seed_list(value)
         elif key == "runs_dir":
-            found.runs_dir = str(composing.values([word])["runs_dir"])
+            found.runs_dir = composing.compose([word]).runs_dir
         elif key.lstrip("+~").startswith("hydra"):
             found.hydra.append(word)
         else:

@@ -22,6 +22,7 @@ from typing import Any
 from .. import compose as composing
 from ..compose import CONF
 from ..config import BadInput
+from ..identity import quoted
 from ..tracking import Busy, Record, write_atomically
 from .cluster import Launching, Queue, time_limit
 from .plan import Plan, PlannedRun, from_json
@@ -80,7 +81,7 @@ def _carry_out(path: Path, told: Mapping[str, Any], job: int) -> None:
         words = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
         note.write(words, traceback.format_exc())
         return
-    if summary["status"] == "interrupted":
+    if summary.get("stopped"):
         raise KeyboardInterrupt
 
 
@@ -178,7 +179,13 @@ class Supervisor:
         jobs = ",".join(map(str, range(len(runs))))
         mine = path.with_suffix("")
         collapsed = False
-        words = ["-m", f"launch='{path}'", f"job={jobs}", f"hydra.sweep.dir='{mine}'", *self.hydra]
+        words = [
+            "-m",
+            f"launch={quoted(str(path))}",
+            f"job={jobs}",
+            f"hydra.sweep.dir={quoted(str(mine))}",
+            *self.hydra,
+        ]
         try:
             if self.on_cluster:
                 self._watched(words, runs, before, mine)
@@ -292,7 +299,9 @@ def check_hydra(words: Sequence[str]) -> None:
                     raise BadInput(composing.unknown(word, name, launchers))
                 if key == "hydra/launcher" and _kind(name) not in launchers:
                     raise BadInput(f"{word}: {_kind(name)} is not installed; pip install '.[launchers]' brings it")
-            hydra.compose("study_job", ["launch=x", "job=0", *words], return_hydra_config=True)
+            composed = hydra.compose("study_job", ["launch=x", "job=0", *words], return_hydra_config=True)
+            if composed.hydra.launcher.get("n_jobs", 1) == 0:
+                raise BadInput("hydra.launcher.n_jobs=0: at least one worker; -1: as many as there are cores")
     except (HydraException, OmegaConfBaseException) as error:
         raise BadInput(" ".join(str(error).split())) from error
 

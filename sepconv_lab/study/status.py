@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..config import BadInput
 from ..progress import duration
 from ..tables import print_table
 from ..tracking import Record
@@ -43,7 +44,10 @@ def states(plan: Plan, runs_dir: str | Path) -> list[State]:
 def _state(run: PlannedRun, root: Path, folder: Path, there: bool, noted: bool) -> State:
     record = Record(root, str(run.run_id))
     if there:
-        summary = record.summary()
+        try:
+            summary = record.summary()
+        except BadInput as error:
+            return State(run, "failed", record.path, _first_line(str(error)))
         status = str(summary["status"]) if summary else ("running" if record.is_locked() else "interrupted")
         if summary or status == "running" or not noted:
             error = str((summary or {}).get("error") or "") if status != "finished" else ""

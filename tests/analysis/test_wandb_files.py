@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,10 +12,9 @@ import pytest
 from sepconv_lab.analysis import load_history, load_runs, wandb_files
 from sepconv_lab.compose import compose
 from sepconv_lab.config import BadInput, plain
-from sepconv_lab.progress import Progress
 from sepconv_lab.run import record_of, run
 
-from ..helpers import SMALL
+from ..helpers import SMALL, interrupted_at
 from . import generated as made
 
 pytestmark = pytest.mark.slow
@@ -28,18 +25,6 @@ VARIANTS = ("elu", "none")
 def real_run(runs_dir: Path, act: str, seed: int, context: Mapping[str, str] | None = None, *more: str) -> None:
     overrides = [*SMALL, "train.epochs=2", f"block.mid_act={act}", f"seed={seed}", f"runs_dir={runs_dir}", *more]
     run(compose(overrides), context=context)
-
-
-def interrupted_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """The next run is told to stop after so many steps, as `kill` does."""
-    real = Progress.stepped
-
-    def stepped(self: Progress) -> None:
-        real(self)
-        if self._step == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr(Progress, "stepped", stepped)
 
 
 @pytest.fixture(scope="module")
