@@ -263,7 +263,9 @@ def _note_environment(training: Training, summary: dict[str, Any], config: RunCo
     if earlier and not config.train.threads and earlier[-1]["threads"] != summary["threads"]:
         torch.set_num_threads(earlier[-1]["threads"])
         summary |= {"threads": earlier[-1]["threads"], "command": _command(config, earlier[-1]["threads"])}
-    now = {k: summary[k] for k in ("threads", "precision", "device", "hardware_class")} | {"torch": torch.__version__}
+    now = {k: summary[k] for k in ("threads", "precision", "device", "hardware_class")} | {
+        "torch": str(torch.__version__)
+    }
     if earlier and earlier[-1] == now:
         return
     training.environments = [*earlier, now]

@@ -365,7 +365,7 @@ def test_a_bad_checkpoint_falls_back_to_the_one_before(
         elif damage == "without an optimiser":
             torch.save({k: v for k, v in state.items() if k != "optimizer"}, path)
         elif damage == "of other shapes":
-            torch.save(state | {"network": {k: v[..., :1] for k, v in state["network"].items()}}, path)
+            torch.save(state | {"network": {k: v[..., :1] if v.ndim else v for k, v in state["network"].items()}}, path)
         else:
             torch.save(state | {"step": 10**6 if damage == "beyond the end" else "x"}, path)
     assert main([*WORDS, f"runs_dir={tmp_path / 'runs'}"]) == 0

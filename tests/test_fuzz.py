@@ -161,6 +161,10 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name for name in ("hub", "cifar10", "folder")}
 
 
+TRUTH = {True: ("true", "yes", "on", "y", "1"), False: ("false", "no", "off", "n", "0")}
+"""What OmegaConf takes for a bool."""
+
+
 def ignored(words: list[str], config: dict[str, Any]) -> list[str]:
     """The typed settings that the record does not have. Empty ones and `auto` become the size's own; a match solves widths."""
     lost = []
@@ -178,11 +182,9 @@ def ignored(words: list[str], config: dict[str, Any]) -> list[str]:
         if key == "model.width" and any(w.startswith("model.match=") for w in words):
             continue
         kept = (config[group] if group else config)[name]
-        same = (
-            kept == value
-            or str(kept).lower() == str(value).lower()
-            or (isinstance(kept, float) and kept == float(value))
-        )
+        same = kept == value or str(kept).lower() == str(value).lower()
+        same |= isinstance(kept, bool) and str(value).lower() in TRUTH[kept]
+        same |= isinstance(kept, float) and kept == float(value)
         lost += [] if same else [f"{word}, recorded {kept!r}"]
     return lost
 
