@@ -656,7 +656,7 @@ def value_problems(config: RunConfig) -> list[str]:
                 bad |= bounds["odd"] and value % 2 == 0
             elif f.name == "segments" and value != "channels":
                 bad = True
-            elif value == "" and default_of(f) != "":  # an unset variable of the shell, say
+            elif kind is str and value == "" and default_of(f) != "":  # an unset variable of the shell, say
                 instead = "null leaves it out" if default_of(f) is None else "give a text"
                 found.append(f"{prefix}{f.name}= is empty; {instead}")
             if bad:

@@ -71,20 +71,22 @@ def import_user_modules(modules: Iterable[str]) -> None:
         if module.endswith(".py"):
             path = Path(module).resolve()
             folder, name = str(path.parent), path.stem
-        if folder not in sys.path:
+        added = folder not in sys.path
+        if added:
             sys.path.append(folder)
+        try:
+            where = getattr(importlib.import_module(name), "__file__", None)
+            if module.endswith(".py") and (where is None or Path(where).resolve() != path):
+                raise ImportError(
+                    f"a module {name!r} is there already ({where or 'built in'}); give the file another name"
+                )
+        except (Exception, SystemExit) as error:
+            if added:  # or its files would stand in the way of others
+                sys.path.remove(folder)
+            raise BadInput(f"imports: {module!r} cannot be imported: {type(error).__name__}: {error}") from error
         inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         if folder not in inherited:
             os.environ["PYTHONPATH"] = os.pathsep.join([p for p in inherited if p] + [folder])
-        try:
-            imported = importlib.import_module(name)
-        except (Exception, SystemExit) as error:
-            raise BadInput(f"imports: {module!r} cannot be imported: {type(error).__name__}: {error}") from error
-        where = getattr(imported, "__file__", None)
-        if module.endswith(".py") and (where is None or Path(where).resolve() != path):
-            raise BadInput(
-                f"imports: {module!r}: a module {name!r} is there already ({where or 'built in'}); give the file another name"
-            )
 
 
 def user_sources(modules: Iterable[str]) -> list[Path]:
