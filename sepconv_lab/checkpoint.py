@@ -55,7 +55,7 @@ def candidates(folder: Path, run_id: str, metrics_bytes: int | None = None) -> I
         except FileNotFoundError:
             continue
         except Exception as error:  # torch raises many kinds for a damaged or foreign file
-            print(f"checkpoint {folder / name} is unreadable and left aside: {_first_line(error)}")
+            print(f"checkpoint {folder / name} is unreadable and left aside: {first_line(error)}")
             continue
         if not isinstance(state, dict) or state.get("run_id") != run_id:
             print(f"checkpoint {folder / name} belongs to another run and is left aside")
@@ -67,7 +67,7 @@ def candidates(folder: Path, run_id: str, metrics_bytes: int | None = None) -> I
             yield state
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 

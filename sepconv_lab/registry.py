@@ -90,10 +90,10 @@ def import_user_modules(modules: Iterable[str]) -> None:
 
 
 def user_sources(modules: Iterable[str]) -> list[Path]:
-    """The source files of imported user modules: all of a package; a file, and what it imports from beside it."""
+    """The source files of imported user modules: all of their package; a file, and what it imports from beside it."""
     found: dict[Path, None] = {}
     for module in modules:
-        spec = importlib.util.find_spec(Path(module).stem if module.endswith(".py") else module)
+        spec = importlib.util.find_spec(Path(module).stem if module.endswith(".py") else module.partition(".")[0])
         if spec is None or not spec.origin:
             continue
         origin = Path(spec.origin).resolve()

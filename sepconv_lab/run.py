@@ -36,10 +36,17 @@ if TYPE_CHECKING:
     from .train import Training
 
 
-def run(config: RunConfig, *, name: str = "", context: Mapping[str, str] | None = None) -> dict[str, Any]:
+def run(
+    config: RunConfig,
+    *,
+    name: str = "",
+    context: Mapping[str, str] | None = None,
+    told_to_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
     """Carry out one run and return its summary; a finished one is returned as it is, an unfinished one resumes.
 
-    context: what W&B shows of the run beside its configuration, such as study and variant.
+    context: what W&B shows of the run beside its configuration, such as study and variant. told_to_stop: asked after every
+    step, beside the signals. `stopped` in what is returned: whether the run was told to stop, were it only in its end.
     Raises BadInput before anything is written, and Busy when another process owns the record.
     """
     record, weights_digest = record_of(config)
@@ -52,7 +59,7 @@ def run(config: RunConfig, *, name: str = "", context: Mapping[str, str] | None 
         done = ended(record, config)  # it may have ended while we came to own it
         if done is not None:
             return done
-        return _carry_out(job, record, name, context or {})
+        return _carry_out(job, record, name, context or {}, told_to_stop)
 
 
 def record_of(config: RunConfig) -> tuple[Record, str | None]:
@@ -99,6 +106,9 @@ def check(config: RunConfig, *, network: bool = True) -> int:
     """
     from . import data, environment, models
 
+    key = os.environ.get("WANDB_API_KEY")
+    if key and any(key in str(value) for value in flat(config).values()):
+        raise BadInput("a setting holds the key of W&B (WANDB_API_KEY), which never goes into a record")
     environment.resolve_precision(config.train, environment.resolve_device(config.train))
     images, _, _, classes = data.sizes(config.data)
     if network:
@@ -123,9 +133,6 @@ def _prepare(config: RunConfig, weights_digest: str | None) -> _Job:
     threads = environment.set_threads(config.train)
     loaded = data.load(config.data)
     environment.set_deterministic(device)
-    key = os.environ.get("WANDB_API_KEY")
-    if key and any(key in str(value) for value in flat(config).values()):
-        raise BadInput("a setting holds the key of W&B (WANDB_API_KEY), which never goes into a record")
     return _Job(
         config,
         device,
@@ -150,7 +157,9 @@ def _network(config: RunConfig, classes: int) -> torch.nn.Module:
     return network
 
 
-def _carry_out(job: _Job, record: Record, name: str, context: Mapping[str, str]) -> dict[str, Any]:
+def _carry_out(
+    job: _Job, record: Record, name: str, context: Mapping[str, str], told_to_stop: Callable[[], bool]
+) -> dict[str, Any]:
     from . import checkpoint, environment
     from .models import matching
     from .train import Diverged, Interrupted, Training, fit, logged_rate, total_steps
@@ -205,7 +214,7 @@ def _carry_out(job: _Job, record: Record, name: str, context: Mapping[str, str])
                 try:
                     training.load_state(state)
                 except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-                    say(f"a checkpoint does not fit this run and is left aside: {str(error).strip().splitlines()[0]}")
+                    say(f"a checkpoint does not fit this run and is left aside: {checkpoint.first_line(error)}")
                     training = Training(config, _network(config, classes), job.data, device, job.precision)
                     continue
                 record.cut_metrics(state["metrics_bytes"])
@@ -220,11 +229,14 @@ def _carry_out(job: _Job, record: Record, name: str, context: Mapping[str, str])
             )
             for event in record.events():
                 mirror.log(event)
-            summary["metrics"] = fit(training, record, mirror, should_stop=lambda: bool(stop))
+            summary["metrics"] = fit(training, record, mirror, should_stop=lambda: bool(stop) or told_to_stop())
         summary |= {"status": "finished", "images_per_second": logged_rate(record)}
-        stopped = bool(stop)  # too late for this run, in its last evaluation, but not for what would follow it
+        stopped = (
+            bool(stop) or told_to_stop()
+        )  # too late for this run, in its last evaluation, but not for what would follow it
     except Interrupted:
         summary |= {"status": "interrupted", "error": f"stopped by a signal after step {training.step}"}
+        stopped = True
     except Diverged as error:
         summary |= {"status": "diverged", "error": str(error), "diverged_step": error.step,
                     "images_per_second": logged_rate(record)}  # fmt: skip
@@ -248,7 +260,7 @@ def _carry_out(job: _Job, record: Record, name: str, context: Mapping[str, str])
             summary["wandb"] = {"id": mirror.id, "mode": config.wandb.mode.name, "error": mirror.error}
         record.finish(summary)
     say(f"{record.path}: {summary['status']}{_result(summary)}")
-    return summary | {"stopped": stopped or summary["status"] == "interrupted"}
+    return summary | {"stopped": stopped}
 
 
 def _note_environment(training: Training, summary: dict[str, Any], config: RunConfig) -> None:
@@ -266,12 +278,14 @@ def _note_environment(training: Training, summary: dict[str, Any], config: RunCo
     now = {k: summary[k] for k in ("threads", "precision", "device", "hardware_class")} | {
         "torch": str(torch.__version__)
     }
-    if earlier and earlier[-1] == now:
-        return
-    training.environments = [*earlier, now]
-    if earlier:
-        changed = ", ".join(f"{k} {earlier[-1][k]} -> {now[k]}" for k in now if earlier[-1][k] != now[k])
-        say(f"the earlier attempt computed with something else ({changed}): the command will not give the same bits")
+    changed = [f"{k} {earlier[-1][k]} -> {now[k]}" for k in now if earlier[-1][k] != now[k]] if earlier else []
+    if changed:
+        say(
+            f"the earlier attempt computed with something else ({', '.join(changed)}): the command will not give the same bits"
+        )
+    if changed or not earlier:
+        training.environments = [*earlier, now]
+    if len(training.environments) > 1:
         summary["environments"] = training.environments
         for key in ("precision", "hardware_class"):
             summary[key] = " + ".join(dict.fromkeys(str(e[key]) for e in training.environments))
@@ -447,19 +461,19 @@ def _launch(tasks: list[list[str]], hydra: list[str], folder: Path) -> dict[int,
     with tempfile.TemporaryDirectory(prefix="errors-", dir=folder.absolute()) as errors:
 
         def job(cfg: DictConfig) -> None:
-            if (
-                os.getpid() != sign.launcher and "SUBMITIT_EXECUTOR" in os.environ
-            ):  # others go on when this one is stopped
+            on_its_own = os.getpid() != sign.launcher and "SUBMITIT_EXECUTOR" in os.environ
+            if on_its_own:  # others go on when this one is stopped
                 with contextlib.suppress(KeyboardInterrupt), time_limit():
-                    carry_out(cfg.job)
+                    carry_out(cfg.job, lambda: False)
                 return
             with sign.around_job():
                 if not sign.is_up():
-                    carry_out(cfg.job)
+                    carry_out(cfg.job, sign.is_up)
 
-        def carry_out(number: int) -> None:
+        def carry_out(number: int, told_to_stop: Callable[[], bool]) -> None:
+            task = tasks[number]
             try:
-                if run(compose(tasks[number]), name=" ".join(tasks[number])).get("stopped"):
+                if run(compose(task), name=" ".join(task), told_to_stop=told_to_stop).get("stopped"):
                     raise KeyboardInterrupt
             except (Busy, BadInput) as error:
                 (Path(errors) / str(number)).write_text(f"{type(error).__name__}: {error}")

@@ -292,4 +292,5 @@ def test_all_of_a_users_source_is_part_of_the_id(tmp_path: Path) -> None:
     registry.import_user_modules([str(tmp_path / "mine_file.py")])
     names = {p.name for p in registry.user_sources([str(tmp_path / "mine_file.py")])}
     assert names == {"mine_file.py", "mine_helper.py"}
-    assert {p.name for p in registry.user_sources(["mine_pkg"])} == {"__init__.py", "k.py"}
+    for module in ("mine_pkg", "mine_pkg.k"):
+        assert {p.name for p in registry.user_sources([module])} == {"__init__.py", "k.py"}

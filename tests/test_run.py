@@ -310,7 +310,10 @@ def test_a_run_of_two_environments_says_so_and_does_not_compare(
         interrupted_at(patch, 9)
         assert run(compose(words))["status"] == "interrupted"
     monkeypatch.setattr(environment, "hardware_class", lambda device: "another processor")
-    summary = run(compose(layered(words, "train.threads=2")))
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted_at(patch, 11)
+        assert run(compose(layered(words, "train.threads=2")))["status"] == "interrupted"
+    summary = run(compose(layered(words, "train.threads=2")))  # as the attempt before, but not as the first
     assert summary["status"] == "finished"
     assert [e["threads"] for e in summary["environments"]] == [1, 2]
     assert summary["hardware_class"].endswith(" + another processor")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +10,11 @@ from typing import Any
 from ..config import BadInput
 from . import checks, load
 from .claims import CLAIMS
-from .contrasts import AllOf, Claim, Contrast, Kind, better, same
+from .contrasts import CONTRAST, AllOf, Claim, Contrast, Kind, better, same
 from .effects import Method
 from .frames import runs_frame
 from .plans import Plan, current
 from .verdicts import PLACE, Verdict, judge, refused
-
-CONTRAST = re.compile(r"(?P<variant>.+) (?P<how>better than|same as) (?P<than>.+)")
 
 
 @dataclass(frozen=True)
@@ -92,19 +89,21 @@ def judge_plans(sources: Sequence[str | Path], *, study: str | None = None, labe
     Raises BadInput for a study or label that there is not, and where nothing can be read.
     """
     found: dict[str, Read] = {}
-    unread: list[str] = []
+    unread: dict[str, str | None] = {}
+    """What is wrong -> the study that it is wrong with, where there are several."""
     for source in sources:
         for name in _studies(Path(source)):
             try:
                 reads = [Read(r.plan, r.rows()) for r in load.results(source, study=name) if r.plan is not None]
             except BadInput as error:
-                unread.append(str(error))
+                unread[str(error)] = name
                 continue
             for read in reads:
                 before = found.get(read.plan.plan_id)
                 found[read.plan.plan_id] = read if before is None or read.ended > before.ended else before
-    if unread and not found:
-        raise BadInput("\n".join(unread))
+    reasons = [why for why, name in unread.items() if name == study]
+    if (unread and not found) or (reasons and study is not None):
+        raise BadInput("\n".join(reasons or unread))
     live = {p.plan_id for p in current(r.plan for r in found.values())}
     every = sorted((r for r in found.values() if r.plan.plan_id in live), key=lambda r: r.order)
     for what, wanted in (("study", study), ("label", label)):
@@ -113,7 +112,7 @@ def judge_plans(sources: Sequence[str | Path], *, study: str | None = None, labe
             raise BadInput(f"no {what} {wanted!r} in {', '.join(map(str, sources))}; there are: {', '.join(known)}."
                            f"{checks.near(wanted, known)}")  # fmt: skip
     judged: list[Judged] = []
-    notes: list[str] = unread if study is None else []
+    notes: list[str] = list(unread) if study is None else []
     for read in every:
         if study not in (None, read.plan.study) or label not in (None, read.plan.label):
             continue

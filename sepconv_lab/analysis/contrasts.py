@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Union
@@ -9,6 +10,8 @@ from typing import Literal, Union
 from .outcomes import COSTS, PRIMARY, unit
 
 Kind = Literal["superior", "equivalent", "all_of", "any_of", "interaction", "speed"]
+CONTRAST = re.compile(r"(?P<variant>.+) (?P<how>better than|same as) (?P<than>.+)")
+"""A contrast in words, as a study file and a plan write it."""
 SMALLEST = 0.02
 """The default smallest effect that matters, in ln error: an error 2 % smaller."""
 

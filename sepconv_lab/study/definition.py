@@ -34,15 +34,14 @@ import yaml
 
 from .. import compose as composing
 from ..analysis import claims
+from ..analysis.contrasts import CONTRAST
 from ..config import GROUPS, BadInput, RunConfig, settings
 from ..registry import CONFIGS
 
 EXPERIMENTS = "experiments"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=, -]*")
-CONTRAST = re.compile(r"(?P<variant>.+) (?P<how>better than|same as) (?P<than>.+)")
 SIZED = ("model.match", "model.match_to", "model.weights")
 """Settings that are no identity by themselves but decide it: a solved width, a file's content."""
-HALF_DECADE = 10**0.5
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,25 +54,25 @@ def carry_out(launch: str | Path, job: int) -> None:
     told = json.loads(path.read_text())
     if told["alone"]:
         with time_limit():
-            _carry_out(path, told, job)
+            _carry_out(path, told, job, lambda: False)
         return
     sign = _sign(path, told["launcher"])
     with sign.around_job():
         if not sign.is_up():
-            _carry_out(path, told, job)
+            _carry_out(path, told, job, sign.is_up)
 
 
 def _sign(path: Path, launcher: int) -> StopSign:
     return StopSign(path.with_suffix(".stop"), launcher)
 
 
-def _carry_out(path: Path, told: Mapping[str, Any], job: int) -> None:
+def _carry_out(path: Path, told: Mapping[str, Any], job: int, told_to_stop: Callable[[], bool]) -> None:
     plan = from_json((path.parent / "plan.json").read_bytes(), str(path.parent / "plan.json"))
     planned = plan.runs[told["runs"][job]]
     note = Note(path.parent, planned)
     note.clear()
     try:
-        summary = _run(plan, planned, told)
+        summary = _run(plan, planned, told, told_to_stop)
     except Busy:
         return  # another process is at it
     except KeyboardInterrupt:
@@ -85,7 +85,7 @@ def _carry_out(path: Path, told: Mapping[str, Any], job: int) -> None:
         raise KeyboardInterrupt
 
 
-def _run(plan: Plan, planned: PlannedRun, told: Mapping[str, Any]) -> dict[str, Any]:
+def _run(plan: Plan, planned: PlannedRun, told: Mapping[str, Any], told_to_stop: Callable[[], bool]) -> dict[str, Any]:
     from ..run import record_of, run
 
     config = plan.config(planned, told["runs_dir"], told["execution"])
@@ -105,7 +105,7 @@ def _run(plan: Plan, planned: PlannedRun, told: Mapping[str, Any]) -> dict[str, 
         "stage": plan.stage,
         "label": plan.label,
     }
-    return run(config, name=planned.name, context=context)
+    return run(config, name=planned.name, context=context, told_to_stop=told_to_stop)
 
 
 class Note:
@@ -253,7 +253,10 @@ class Supervisor:
 
     def _end(self, i: int, before: Mapping[int, int]) -> str:
         """How a run has ended since a launch, before which it had so many attempts; empty: it has not, or without a word."""
-        status = str((self._record(i).summary() or {}).get("status", ""))
+        try:
+            status = str((self._record(i).summary() or {}).get("status", ""))
+        except BadInput:  # damaged: `states` says so, and the others go on
+            return "failed"
         if status and (self._attempts(i) > before[i] or status in ("finished", "diverged")):
             return status
         return "failed" if self._note(i) else ""  # another status on record is an earlier attempt's

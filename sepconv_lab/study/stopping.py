@@ -1,7 +1,7 @@
 """Ctrl-C on a launch with worker processes: every run at work ends after its step with a checkpoint, and no further one begins.
 
 Joblib answers an interrupt, its own or one that a job raises, by killing all workers, wherever their runs are. So neither
-reaches it: a file says that it is over, and jobs that find it leave at once.
+reaches it: a file says that it is over. Runs look for it after every step, and jobs that find it leave at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class StopSign:
 
     @contextlib.contextmanager
     def on_interrupt(self) -> Iterator[None]:
-        """In the launching process: the first Ctrl-C puts the sign up (workers hear it too), the second is an interrupt."""
+        """In the launching process: the first Ctrl-C puts the sign up, the second is an interrupt."""
 
         def put_up(number: int, frame: Any) -> None:
             if self.is_up():

@@ -246,7 +246,7 @@ def test_superseded_plans_and_tuning_are_read_only_where_they_are_named(runs_dir
     made.write_plan(runs_dir, variants, seeds=[0], replaces=[old])
     made.write_plan(runs_dir, variants, seeds=[1], stage="tune", label="lab_tune")
     made.write_plan(runs_dir, variants, seeds=[2], stage="tuned", label="lab_tuned")
-    assert {p.label for p in load_plans(runs_dir)} == {"lab", "lab_tuned"}
+    assert [p.label for p in load_plans(runs_dir)] == ["lab", "lab_tuned"]
     assert old not in [p.plan_id for p in load_plans(runs_dir)]
     runs = load_runs(runs_dir)
     assert runs.groupby("scale")["seed"].unique().map(list).to_dict() == {"lab": [0], "lab_tuned": [2]}

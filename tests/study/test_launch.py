@@ -16,7 +16,7 @@ import pytest
 
 from sepconv_lab.runs import load_all
 from sepconv_lab.study.__main__ import main
-from sepconv_lab.tracking import records
+from sepconv_lab.tracking import Record, records
 
 from ..helpers import SMALL, cli, deterministic, environment
 from .conftest import PLAIN, TINY, Writer
@@ -67,6 +67,23 @@ def test_a_finished_study_does_nothing_and_says_so(
     changed = [r for r in runs if (Path("runs") / r / "metrics.jsonl").stat().st_mtime_ns != stamps[r]]
     assert changed == [runs[1]]
     assert study("status", "mine") == 0
+
+
+def test_a_damaged_record_is_named_and_the_others_go_on(
+    study: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`run` and `retry` end with a table that says what is damaged; put aside, `retry` runs it again."""
+    assert study("run", "mine", "scale=tiny") == 0
+    bad, *others = [r.run_id for r in records("runs")]
+    (Path("runs") / bad / "summary.json").write_text('{"sta')
+    (Path("runs") / others[0] / "summary.json").unlink()
+    for command in ("run", "retry"):
+        assert study(command, "mine", "scale=tiny") == 1
+        out = capsys.readouterr().out
+        assert "4 runs: 3 finished, 1 failed" in out
+        assert "summary.json is damaged" in out
+    Record("runs", bad).archive()
+    assert study("retry", "mine", "scale=tiny") == 0
 
 
 BROKEN = """
@@ -229,11 +246,12 @@ def test_a_study_killed_at_ten_moments_ends_as_one_never_killed(
     assert _bits(tmp_path / "killed") == _bits(tmp_path / "never")
 
 
-@pytest.mark.parametrize("module", ["study", "run"])
+@pytest.mark.parametrize(("module", "heard_by"), [("study", "all"), ("run", "all"), ("study", "the launcher")])
 def test_ctrl_c_ends_every_run_at_work_after_its_step_and_begins_no_other(
-    module: str, write: Writer, tmp_path: Path
+    module: str, heard_by: str, write: Writer, tmp_path: Path
 ) -> None:
-    """With workers, in a study and in a sweep: each run has its checkpoint, though the launcher would have killed them."""
+    """With workers, in a study and in a sweep: each run has its checkpoint, though the launcher would have killed them. So too
+    where only the launcher hears of it, as from `kill -INT`."""
     long = [*SMALL, "train.epochs=200", "wandb.mode=disabled", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     sweep = ["-m", "block.mid_act=none,relu,elu,gelu", *long]
     words = ["run", str(write(PLAIN)), "scale=lab", *long] if module == "study" else sweep
@@ -246,7 +264,7 @@ def test_ctrl_c_ends_every_run_at_work_after_its_step_and_begins_no_other(
         assert process.poll() is None, process.communicate()[0]
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    (os.killpg if heard_by == "all" else os.kill)(process.pid, signal.SIGINT)  # a terminal tells all
     out = process.communicate(timeout=100)[0]
     assert process.returncode == 1, out
     assert "stopping after the steps at work" in out
