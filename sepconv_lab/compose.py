@@ -28,7 +28,6 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from . import registry
 from .config import (
     GROUPS,
     BadInput,
@@ -39,6 +38,7 @@ from .config import (
     allowed,
     complete,
     plain,
+    registry,
     settings,
     value_problems,
 )

@@ -13,7 +13,7 @@ from typing import Any
 
 from .compose import check_given_once, compose, values
 from .config import BadInput, Precision, RunConfig
-from .run import refuse
+from .console.say import refuse
 from .runs import load
 
 
@@ -62,8 +62,9 @@ def evaluate_weights(overrides: Sequence[str], split: str) -> dict[str, Any]:
 def _measure(config: RunConfig, network: Any, split: str) -> dict[str, float]:
     import torch
 
-    from . import data, environment
-    from .train import evaluate
+    from . import data
+    from .training import environment
+    from .training.loop import evaluate
 
     device = environment.resolve_device(config.train)
     bf16 = environment.resolve_precision(config.train, device) is Precision.bf16

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from .compose import CONF, check_given_once, compose, compose_sweep, register_schema, unknown
 from .config import RECIPE, BadInput, RunConfig, flat, placements, plain
-from .identity import command, quoted, run_id
-from .tables import print_table
-from .tracking import Busy, Record
+from .config.identity import command, quoted, run_id
+from .console.say import refuse, say
+from .console.tables import print_table
+from .record.record import Busy, Record
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from .config import Precision
     from .data import ImageData
     from .models.complexity import Complexity
-    from .train import Training
+    from .training.loop import Training
 
 
 def run(
@@ -104,7 +105,8 @@ def check(config: RunConfig, *, network: bool = True) -> int:
 
     network: False where the caller has built it already.
     """
-    from . import data, environment, models
+    from . import data, models
+    from .training import environment
 
     key = os.environ.get("WANDB_API_KEY")
     if key and any(key in str(value) for value in flat(config).values()):
@@ -124,8 +126,9 @@ def check(config: RunConfig, *, network: bool = True) -> int:
 
 def _prepare(config: RunConfig, weights_digest: str | None) -> _Job:
     """Everything that can be refused, before anything is written. Raises BadInput."""
-    from . import data, environment
+    from . import data
     from .models.complexity import complexity
+    from .training import environment
 
     classes = check(config)
     device = environment.resolve_device(config.train)
@@ -160,10 +163,11 @@ def _network(config: RunConfig, classes: int) -> torch.nn.Module:
 def _carry_out(
     job: _Job, record: Record, name: str, context: Mapping[str, str], told_to_stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    from . import checkpoint, environment
     from .models import matching
-    from .train import Diverged, Interrupted, Training, fit, logged_rate, total_steps
-    from .wandb_mirror import WandbMirror
+    from .record import checkpoint
+    from .record.wandb_mirror import WandbMirror
+    from .training import environment
+    from .training.loop import Diverged, Interrupted, Training, fit, logged_rate, total_steps
 
     config, device, counts, threads = job.config, job.device, job.counts, job.threads
     images, classes = len(job.data.train), job.data.num_classes
@@ -335,10 +339,6 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def say(line: str) -> None:
-    print(line, flush=True)
-
-
 # --- command line -----------------------------------------------------------------------------------------------------
 
 
@@ -376,14 +376,6 @@ def _check_flags(flags: set[str], overrides: list[str]) -> None:
         raise BadInput(f"{', '.join(sorted(flags))}: goes with --cfg job, which shows the configuration")
     check_given_once(overrides)
     compose([w for w in overrides if not w.lstrip("+~").startswith("hydra")])
-
-
-def refuse(error: BadInput) -> int:
-    """Print what is wrong with the input; HYDRA_FULL_ERROR=1 shows the traceback."""
-    if os.environ.get("HYDRA_FULL_ERROR"):
-        traceback.print_exception(error)
-    print(str(error), file=sys.stderr, flush=True)
-    return 2
 
 
 def _single(overrides: list[str]) -> int:
@@ -454,8 +446,8 @@ def _launch(tasks: list[list[str]], hydra: list[str], folder: Path) -> dict[int,
 
     Whatever the launcher says, the end is judged from the records and from what the jobs themselves left in `folder`.
     """
-    from .study.cluster import time_limit
-    from .study.stopping import StopSign
+    from .launch.cluster import time_limit
+    from .launch.stopping import StopSign
 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="errors-", dir=folder.absolute()) as errors:

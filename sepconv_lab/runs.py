@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from .compose import check_given_once, from_record, unknown, values
 from .config import BadInput, RunConfig, flat, settings
-from .identity import run_id
-from .tables import print_table
-from .tracking import SCHEMA, Busy, Record, records
+from .config.identity import run_id
+from .console.tables import print_table
+from .record.record import SCHEMA, Busy, Record, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +46,9 @@ class Run:
 
         Raises BadInput where there is no checkpoint.
         """
-        from . import checkpoint, data
+        from . import data
         from .models import build_model
+        from .record import checkpoint
 
         state = checkpoint.load(self.record.path / "checkpoints", self.record.run_id)
         if state is None:

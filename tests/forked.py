@@ -102,10 +102,11 @@ def _attempt(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _serve(warm: list[str]) -> None:
-    from sepconv_lab import data, environment, models, weights  # noqa: F401
+    from sepconv_lab import models
     from sepconv_lab.compose import compose
-    from sepconv_lab.data import glyph_faces, glyph_render, glyphs  # noqa: F401
+    from sepconv_lab.data import glyphs  # noqa: F401
     from sepconv_lab.models.complexity import complexity
+    from sepconv_lab.training import environment
 
     config = compose(warm)
     models.check_buildable(config, 2)  # on the meta device: nothing is computed

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sepconv_lab.progress import Progress
+from sepconv_lab.console.progress import Progress
 
 SMALL = ["data.num_classes=5", "data.images_per_class=24", "data.eval_images_per_class=8", "model.width=0.25",
          "train.batch_size=16", "train.log_every=1", "train.threads=1"]  # fmt: skip

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from sepconv_lab.analysis.plans import fingerprint
-from sepconv_lab.analysis.records import placed
+from sepconv_lab.analysis.read.plans import fingerprint
+from sepconv_lab.analysis.read.records import placed
 from sepconv_lab.config import BUILTIN, BlockConfig, plain
 from sepconv_lab.study import definition
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sepconv_lab import environment
 from sepconv_lab.run import main
+from sepconv_lab.training import environment
 
 from .helpers import cli, layered
 

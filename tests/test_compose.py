@@ -6,7 +6,7 @@ import pytest
 
 from sepconv_lab.compose import compose, compose_sweep, from_record
 from sepconv_lab.config import Activation, BadInput, Order, Size, flat, plain
-from sepconv_lab.identity import command
+from sepconv_lab.config.identity import command
 
 
 def refused(*overrides: str) -> str:
@@ -128,7 +128,7 @@ def test_after_depthwise_and_after_pointwise_follow_the_order() -> None:
 )
 def test_a_recorded_configuration_comes_back_the_same(overrides: list[str]) -> None:
     """config.yaml reloads to the configuration, and the recorded command composes to its identity."""
-    from sepconv_lab.identity import identity
+    from sepconv_lab.config.identity import identity
 
     config = compose(overrides)
     assert from_record(plain(config)) == config
@@ -152,7 +152,7 @@ def test_one_override_never_hides_another(overrides: list[str], words: str) -> N
 
 def test_a_value_without_effect_does_not_make_another_run() -> None:
     """Without weight decay it does not matter what decays: one identity."""
-    from sepconv_lab.identity import identity
+    from sepconv_lab.config.identity import identity
 
     plain_sgd = compose(["train.weight_decay=0"])
     plain_sgd.train.decay_norms = True

@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 import torch
 
-from sepconv_lab import checkpoint
 from sepconv_lab.compose import compose
+from sepconv_lab.record import checkpoint
+from sepconv_lab.record.record import Record, records
 from sepconv_lab.run import main, run
-from sepconv_lab.tracking import Record, records
 
 from .forked import Runner
 from .helpers import SMALL, cli, deterministic, environment, layered

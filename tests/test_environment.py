@@ -12,7 +12,7 @@ PAGED = """
 import resource, sys
 import torch
 from sepconv_lab.config import TrainConfig
-from sepconv_lab import environment
+from sepconv_lab.training import environment
 
 def pages(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -39,8 +39,8 @@ def test_a_step_reuses_the_memory_of_the_one_before() -> None:
 
 def test_where_memory_cannot_be_kept_a_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another C library has no such call."""
-    from sepconv_lab import environment
     from sepconv_lab.config import TrainConfig
+    from sepconv_lab.training import environment
 
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     assert not environment.keep_memory()

@@ -19,11 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sepconv_lab import registry
 from sepconv_lab.compose import values as parsed
-from sepconv_lab.config import BUILTIN, RunConfig, TrainConfig, WandbConfig, default_of, settings
+from sepconv_lab.config import BUILTIN, RunConfig, TrainConfig, WandbConfig, default_of, registry, settings
+from sepconv_lab.record.record import records
 from sepconv_lab.run import main
-from sepconv_lab.tracking import records
 
 pytestmark = pytest.mark.slow
 SEED = int(os.environ.get("SEPCONV_FUZZ_SEED", "20261123"))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sepconv_lab import data, identity as identity_module, registry
+from sepconv_lab import data
 from sepconv_lab.compose import compose, values
 from sepconv_lab.config import (
     BUILTIN,
@@ -27,10 +27,12 @@ from sepconv_lab.config import (
     XceptionBlockConfig,
     active,
     default_of,
+    identity as identity_module,
+    registry,
     setting,
     settings,
 )
-from sepconv_lab.identity import identity, quoted, run_id
+from sepconv_lab.config.identity import identity, quoted, run_id
 
 DIGEST = "0" * 64
 CLASSES: list[tuple[str, type]] = [

@@ -19,8 +19,8 @@ from omegaconf import OmegaConf
 
 from sepconv_lab.compose import CONF, initialised
 from sepconv_lab.config import BadInput
+from sepconv_lab.launch.cluster import ASK, Queue, time_limit
 from sepconv_lab.study.__main__ import parse
-from sepconv_lab.study.cluster import ASK, Queue, time_limit
 from sepconv_lab.study.launch import _kind, check_hydra
 
 from .helpers import environment

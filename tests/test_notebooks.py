@@ -15,8 +15,12 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from sepconv_lab.analysis import claims, export, figures, frames, shelf, tables
-from sepconv_lab.analysis.plans import Plan
+from sepconv_lab.analysis import figures
+from sepconv_lab.analysis.claims import of_the_paper as claims
+from sepconv_lab.analysis.notebook import shelf
+from sepconv_lab.analysis.paper import tables
+from sepconv_lab.analysis.read import export, frames
+from sepconv_lab.analysis.read.plans import Plan
 from sepconv_lab.config import BadInput
 
 from .planned import planned

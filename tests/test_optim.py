@@ -7,7 +7,7 @@ import torch
 
 from sepconv_lab.compose import compose
 from sepconv_lab.models import build_model
-from sepconv_lab.optim import RMSpropTF, learning_rate, make_optimizer, parameter_groups
+from sepconv_lab.training.optim import RMSpropTF, learning_rate, make_optimizer, parameter_groups
 
 
 def test_rmsprop_has_tensorflows_semantics() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sepconv_lab.analysis import committed
+from sepconv_lab.analysis.read import committed
 from sepconv_lab.report import __main__ as report
 from sepconv_lab.study import load, make_plan
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sepconv_lab.analysis import claims, verdicts
-from sepconv_lab.analysis.export import export
+from sepconv_lab.analysis.claims import of_the_paper as claims, verdicts
+from sepconv_lab.analysis.read.export import export
 from sepconv_lab.config import BadInput
 from sepconv_lab.report import __main__ as command, page, text
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from sepconv_lab import environment
 from sepconv_lab.compose import compose
+from sepconv_lab.record.record import records
 from sepconv_lab.run import main, run
 from sepconv_lab.runs import differences, load, load_all
-from sepconv_lab.tracking import records
+from sepconv_lab.training import environment
 
 from .helpers import SMALL, cli, deterministic, interrupted_at, layered
 
@@ -74,7 +74,7 @@ def test_predictions_agree_with_the_accuracy(finished: Path) -> None:
 def test_a_loaded_run_gives_its_network_back(finished: Path) -> None:
     """The checkpoint reloads into the network whose test accuracy the record states."""
     from sepconv_lab import data
-    from sepconv_lab.train import evaluate
+    from sepconv_lab.training.loop import evaluate
 
     loaded = load(finished)
     split = data.load(loaded.config.data).test
@@ -224,7 +224,7 @@ def test_a_users_own_block_works_like_a_built_in_one(tmp_path: Path) -> None:
         "from dataclasses import dataclass\n"
         "from torch import nn\n"
         "from sepconv_lab.config import BlockConfig, setting\n"
-        "from sepconv_lab.registry import register\n\n"
+        "from sepconv_lab.config.registry import register\n\n"
         "@dataclass\n"
         "class BottleneckConfig(BlockConfig):\n"
         "    name: str = setting('bottleneck', 'the name on the command line')\n"
@@ -332,7 +332,7 @@ def test_a_signal_in_the_last_evaluation_stops_what_would_follow(
         if point == "test.logged":
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("sepconv_lab.train.crash_point", at)
+    monkeypatch.setattr("sepconv_lab.training.loop.crash_point", at)
     assert main(["-m", *SMALL, *QUIET, f"runs_dir={tmp_path}", "seed=0,1,2", *flags]) == 1
     assert [r.status() for r in records(tmp_path)] == ["finished"]
     assert capsys.readouterr().out.count("missing") == 2

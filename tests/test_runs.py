@@ -11,9 +11,9 @@ import pytest
 
 from sepconv_lab.compose import compose
 from sepconv_lab.config import RECIPE, plain
-from sepconv_lab.identity import run_id
+from sepconv_lab.config.identity import run_id
+from sepconv_lab.record.record import Record
 from sepconv_lab.runs import main
-from sepconv_lab.tracking import Record
 
 A, B = "a" * 16, "b" * 16
 SUMMARY: dict[str, Any] = {

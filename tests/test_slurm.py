@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from sepconv_lab.record.record import Record
 from sepconv_lab.study.plan import frozen_plans
-from sepconv_lab.tracking import Record
 
 from .helpers import SMALL, cli, environment
 from .slurm import cluster, need, slurm

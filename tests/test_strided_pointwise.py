@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sepconv_lab.layers import Conv2d
+from sepconv_lab.models.layers import Conv2d
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7, 8, 12, 15, 16, 17])

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import torch
 
-from sepconv_lab import checkpoint
 from sepconv_lab.compose import compose
+from sepconv_lab.record import checkpoint
+from sepconv_lab.record.record import Record, records
 from sepconv_lab.run import run
-from sepconv_lab.tracking import Record, records
 
 from .helpers import SMALL, cli, deterministic, environment, layered
 

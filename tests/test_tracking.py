@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sepconv_lab.config import BadInput
-from sepconv_lab.tracking import Busy, Record, records, write_atomically
+from sepconv_lab.disk import write_atomically
+from sepconv_lab.record.record import Busy, Record, records
 
 ID = "0123456789abcdef"
 
@@ -74,7 +75,7 @@ def test_a_file_system_without_locks_is_refused_and_not_taken_for_a_busy_record(
 def test_one_process_owns_a_record_and_a_dead_one_does_not(tmp_path: Path) -> None:
     """A second owner is refused, in this process and in another; after SIGKILL the record is free."""
     code = (
-        "import sys, time; from sepconv_lab.tracking import Record\n"
+        "import sys, time; from sepconv_lab.record.record import Record\n"
         f"with Record({str(tmp_path)!r}, {ID!r}).owned(): print('owned', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as owner:

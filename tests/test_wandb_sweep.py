@@ -15,7 +15,7 @@ import yaml
 
 from sepconv_lab.compose import check_given_once, compose, from_record
 from sepconv_lab.config import WandbMode, flat
-from sepconv_lab.tracking import records
+from sepconv_lab.record.record import records
 
 from .helpers import SMALL
 

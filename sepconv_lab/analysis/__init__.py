@@ -29,29 +29,12 @@ figures     one function a figure: frame in, Axes out
 shelf       committed results as the notebooks show them
 """
 
-from . import (
-    aa,
-    board,
-    checks,
-    claims,
-    contrasts,
-    convergence,
-    effects,
-    export,
-    factorial,
-    figures,
-    frames,
-    intervals,
-    load,
-    outcomes,
-    paper,
-    pareto,
-    plans,
-    rules,
-    tables,
-    verdicts,
-)
-from .load import load_history, load_plans, load_runs
+from . import figures, paper
+from .claims import board, contrasts, of_the_paper as claims, rules, verdicts
+from .paper import tables
+from .read import export, frames, load, plans
+from .read.load import load_history, load_plans, load_runs
+from .stats import aa, checks, convergence, effects, factorial, intervals, outcomes, pareto
 
 __all__ = [
     "aa", "board", "checks", "claims", "contrasts", "convergence", "effects", "export", "factorial", "figures", "frames",

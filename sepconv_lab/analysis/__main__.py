@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..config import BadInput
-from . import board, committed, show
-from .export import export
+from .claims import board
+from .notebook import show
+from .read import committed
+from .read.export import export
 
 RUNS, EXPERIMENTS = Path("runs"), Path("experiments")
 

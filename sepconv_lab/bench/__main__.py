@@ -83,8 +83,8 @@ def _tables(chosen: set[str], overrides: Sequence[str], args: argparse.Namespace
 
 def _header(devices: Sequence[torch.device]) -> None:
     """On what all of this was measured."""
-    from .. import environment
     from ..config import TrainConfig
+    from ..training import environment
 
     threads = environment.set_threads(TrainConfig())
     git = environment.git_state()

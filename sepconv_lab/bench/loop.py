@@ -13,13 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import data, environment, models
+from .. import data, models
 from ..compose import compose
 from ..config import BadInput, RunConfig
-from ..tables import print_table
-from ..tracking import Record
-from ..train import Training, fit
-from ..wandb_mirror import WandbMirror
+from ..console.tables import print_table
+from ..record.record import Record
+from ..record.wandb_mirror import WandbMirror
+from ..training import environment
+from ..training.loop import Training, fit
 from .timing import interleaved, ratio
 
 AIM = 1.02

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import environment, models
+from .. import models
 from ..compose import compose
 from ..data.splits import ImageData, Split
 from ..models.complexity import complexity
-from ..train import Training
+from ..training import environment
+from ..training.loop import Training
 from .worker import Built, Step, serve
 
 

@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ..compose import compose
-from ..tables import print_table
-from ..tracking import records
+from ..console.tables import print_table
+from ..record.record import records
 from .timing import interleaved
 
 START_AIM = 8.0

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from .. import environment
 from ..compose import compose
 from ..config import Precision, RunConfig
+from ..console.tables import print_table
 from ..models.complexity import complexity
-from ..tables import print_table
+from ..training import environment
 from .contender import Contender
 from .timing import Ratio, interleaved, ratio
 

@@ -10,8 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ..tables import print_table
-from ..tracking import records
+from ..console.tables import print_table
+from ..record.record import records
 from .start import TINY
 
 PLAN_AIM, PLAN_MEMORY_AIM, STATUS_AIM, RUN_AIM = 20.0, 1.0, 5.0, 0.5

@@ -59,11 +59,11 @@ def _source(config: DataConfig) -> Source:
     if isinstance(config, GlyphsConfig):
         from .glyphs import Glyphs as source
     elif isinstance(config, HubConfig):
-        from .hub import Hub as source
+        from .photos.hub import Hub as source
     elif isinstance(config, FolderConfig):
-        from .folder import Folder as source
+        from .photos.folder import Folder as source
     else:
-        from ..registry import builder
+        from ..config.registry import builder
 
         source = builder(config)
     made: Source = source(config)

@@ -11,24 +11,19 @@ import functools
 import hashlib
 import io
 import os
-import secrets
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from ..faults import crash_point
+from ..disk import crash_point, locked, replacing
 
 Images = npt.NDArray[np.uint8]
 IN_MEMORY = 2 << 30
 """Arrays up to this many bytes are read into memory, larger ones are mapped."""
 _TRAILER = 64
-_STALE_SECONDS = 3600.0
 _verified: set[tuple[str, int, int, int]] = set()
 
 
@@ -84,39 +79,9 @@ class CachedImages:
         return self._unsaved
 
 
-@contextmanager
-def written_aside(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name only once it is complete and on disk. What killed writers left behind is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        with suppress(FileNotFoundError):  # another process has removed it
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                left.unlink()
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        with aside.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        crash_point("cache.written")
-        os.replace(aside, path)
-        crash_point("cache.renamed")
-        _sync_folder(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _write(path: Path, shape: tuple[int, ...], chunks: Iterator[Images]) -> None:
     digest, rows = hashlib.sha256(), 0
-    with written_aside(path) as file:
+    with replacing(path, "cache", shared=True) as file:
         file.write(_header(shape))
         for chunk in chunks:
             assert chunk.dtype == np.uint8, chunk.dtype
@@ -170,14 +135,3 @@ def _intact(path: Path, shape: tuple[int, ...]) -> bool:
             return False
         _verified.add(identity)
     return True
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time; the system frees a dead owner's lock. A file system without locks: several build, the last wins."""
-    import fcntl
-
-    with path.open("a") as file:
-        with suppress(OSError):
-            fcntl.lockf(file, fcntl.LOCK_EX)
-        yield

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..config import BadInput
 from . import streams
 from .cache import CachedImages
-from .decode import decode
+from .photos.decode import decode
 
 Rows = npt.NDArray[np.int64]
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .. import blocks  # noqa: F401  (registers the built-in blocks)
 from ..config import BadInput, RunConfig
-from ..layers import initialise
-from ..registry import builder
-from . import inception_v3, vgg_sep, xception  # noqa: F401  (these register the built-in models)
+from ..config.registry import builder
+from . import (  # noqa: F401  (these register the built-in models)
+    blocks,
+    inception_v3,
+    vgg_sep,
+    xception,
+)
+from .layers import initialise
 
 __all__ = ["build_model"]
 

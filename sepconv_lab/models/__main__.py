@@ -12,12 +12,12 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from ..axes import axis_rows, axis_table
 from ..compose import check_given_once, compose, unknown
 from ..config import BadInput
-from ..registry import CONFIGS
-from ..run import refuse
-from ..tables import print_table
+from ..config.listing import axis_rows, axis_table
+from ..config.registry import CONFIGS
+from ..console.say import refuse
+from ..console.tables import print_table
 from .complexity import Complexity, complexity
 from .matching import class_count, variant_overrides
 

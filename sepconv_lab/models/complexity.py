@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from ..config import BadInput, RunConfig
-from ..layers import is_depthwise
 from . import build_model
+from .layers import is_depthwise
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..config import InceptionV3Config, InceptionV3Form
-from ..layers import AvgPool2d, Conv2d, Conventions, MaxPool2d, ShiftNorm2d
-from ..registry import register
+from ..config.registry import register
+from .layers import AvgPool2d, Conv2d, Conventions, MaxPool2d, ShiftNorm2d
 from .skeleton import Head, conventions_of
 
 

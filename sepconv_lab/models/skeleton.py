@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ..config import BlockConfig, ModelConfig, Stem
-from ..layers import ACTIVATIONS, Conv2d, Conventions, MaxPool2d, SeparableConv2d
-from ..registry import builder
+from ..config.registry import builder
+from .layers import ACTIVATIONS, Conv2d, Conventions, MaxPool2d, SeparableConv2d
 
 GOLDEN = (5**0.5 - 1) / 2
 """Multiples of it, modulo 1, are spread as evenly as can be."""

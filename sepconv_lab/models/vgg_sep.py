@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ..config import BlockConfig, Size, Stem, VggSepConfig
-from ..layers import MaxPool2d
-from ..registry import register
+from ..config.registry import register
+from .layers import MaxPool2d
 from .skeleton import ConvStem, Head, Slots, conventions_of, scale_widths
 
 

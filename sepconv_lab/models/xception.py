@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ..config import BlockConfig, Size, XceptionConfig
-from ..registry import register
+from ..config.registry import register
 from .skeleton import ConvStem, Head, Module, Slots, conventions_of, scale_widths
 
 

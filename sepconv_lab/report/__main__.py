@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..analysis import load
-from ..analysis.plans import Plan
+from ..analysis.read import load
+from ..analysis.read.plans import Plan
 from ..config import BadInput
 
 EXPERIMENTS = Path("experiments")
@@ -37,7 +37,7 @@ def chosen(study: str, place: Path, label: str | None, plan: str | None) -> Plan
 
 def write(study: str, place: Path, label: str | None = None, plan: str | None = None, to: str | None = None) -> Path:
     """Read one plan's results and write its page; returns where: `to`, or report.html beside the plan. Raises BadInput."""
-    from ..tracking import write_atomically
+    from ..disk import write_atomically
     from .page import page
 
     one = chosen(study, place, label, plan)

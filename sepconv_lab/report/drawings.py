@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from ..analysis import claims, factorial, figures, paper
+from ..analysis import figures, paper
+from ..analysis.claims import of_the_paper as claims
 from ..analysis.figures.curves import OWN
+from ..analysis.stats import factorial
 from ..config import BadInput
 from .given import Given
 from .svg import svg

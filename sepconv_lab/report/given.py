@@ -11,13 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis import board, checks, verdicts
-from ..analysis.board import Judged
-from ..analysis.claims import CLAIMS
-from ..analysis.contrasts import Claim, Contrast
-from ..analysis.effects import Method
-from ..analysis.frames import DTYPES
-from ..analysis.plans import Plan
+from ..analysis.claims import board, verdicts
+from ..analysis.claims.board import Judged
+from ..analysis.claims.contrasts import Claim, Contrast
+from ..analysis.claims.of_the_paper import CLAIMS
+from ..analysis.read.frames import DTYPES
+from ..analysis.read.plans import Plan
+from ..analysis.stats import checks
+from ..analysis.stats.effects import Method
 from ..config import BadInput
 
 MOST_CURVES = 6

@@ -11,8 +11,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..analysis import aa
-from ..analysis.where import where
+from ..analysis.claims.where import where
+from ..analysis.stats import aa
 from ..config import BadInput
 from . import prose, tables, text
 from .drawings import Drawing, Panel, curve_drawings, effect_drawings, own_drawings, panel

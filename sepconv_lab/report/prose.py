@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from ..analysis import checks, figures
-from ..analysis.board import Judged
-from ..analysis.contrasts import Claim
-from ..analysis.outcomes import divergence
-from ..analysis.verdicts import MEANINGLESS, SEEDS_FOR_A_VERDICT, Part
+from ..analysis import figures
+from ..analysis.claims.board import Judged
+from ..analysis.claims.contrasts import Claim
+from ..analysis.claims.verdicts import MEANINGLESS, SEEDS_FOR_A_VERDICT, Part
+from ..analysis.stats import checks
+from ..analysis.stats.outcomes import divergence
 from . import text
 from .given import Given, pair
 

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from ..analysis import convergence, effects, figures, outcomes, paper, tables
+from ..analysis import figures, paper
+from ..analysis.paper import tables
+from ..analysis.stats import convergence, effects, outcomes
 from ..config import BadInput
 from . import text
 from .given import Given

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..progress import duration
+from ..console.progress import duration
 
 NONE = "–"
 

@@ -23,10 +23,10 @@ from typing import Any
 
 from .. import compose as composing
 from ..config import BadInput
-from ..progress import duration
-from ..run import refuse, say
-from ..tables import print_table
-from ..tracking import Record
+from ..console.progress import duration
+from ..console.say import refuse, say
+from ..console.tables import print_table
+from ..record.record import Record
 from . import definition, estimate, tuning
 from .definition import Study, is_execution, seed_list
 from .launch import Note, Stopped, Supervisor, check_hydra

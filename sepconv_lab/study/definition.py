@@ -33,10 +33,10 @@ from typing import Any
 import yaml
 
 from .. import compose as composing
-from ..analysis import claims
-from ..analysis.contrasts import CONTRAST
+from ..analysis.claims import of_the_paper as claims
+from ..analysis.claims.contrasts import CONTRAST
 from ..config import GROUPS, BadInput, RunConfig, settings
-from ..registry import CONFIGS
+from ..config.registry import CONFIGS
 
 EXPERIMENTS = "experiments"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=, -]*")

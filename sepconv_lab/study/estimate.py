@@ -48,8 +48,9 @@ def measured_rate(config: RunConfig) -> float:
     import torch
     import torch.nn.functional as F
 
-    from .. import environment, models
-    from ..optim import make_optimizer
+    from .. import models
+    from ..training import environment
+    from ..training.optim import make_optimizer
 
     device = environment.resolve_device(config.train)
     precision = environment.resolve_precision(config.train, device)

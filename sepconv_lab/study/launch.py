@@ -22,11 +22,12 @@ from typing import Any
 from .. import compose as composing
 from ..compose import CONF
 from ..config import BadInput
-from ..identity import quoted
-from ..tracking import Busy, Record, write_atomically
-from .cluster import Launching, Queue, time_limit
+from ..config.identity import quoted
+from ..disk import write_atomically
+from ..launch.cluster import Launching, Queue, time_limit
+from ..launch.stopping import StopSign
+from ..record.record import Busy, Record
 from .plan import Plan, PlannedRun, from_json
-from .stopping import StopSign
 
 POLL = 1.0
 """Seconds between looks at the records while a cluster works; of many records, longer: `LOOK` a record."""

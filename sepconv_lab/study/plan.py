@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import compose as composing
-from ..analysis.plans import fingerprint
+from ..analysis.read.plans import fingerprint
 from ..config import BadInput, HubConfig, RunConfig, plain
-from ..identity import identity, quoted, run_ids
-from ..tracking import write_atomically
+from ..config.identity import identity, quoted, run_ids
+from ..disk import write_atomically
 from .definition import Study, is_execution
 
 SCHEMA = 1
@@ -280,7 +280,7 @@ class _Facts:
         from .. import data
         from ..models.complexity import complexity
         from ..run import check
-        from ..train import total_steps
+        from ..training.loop import total_steps
 
         ids: dict[int, str | None] = dict.fromkeys(block)
         steps = None
@@ -326,7 +326,7 @@ def freeze(plan: Plan, runs_dir: str | Path, *, replan: bool = False) -> Plan:
 
     Raises BadInput when the study has changed since it was frozen, with what has changed, unless `replan`.
     """
-    from .. import environment
+    from ..training import environment
 
     if any(run.run_id is None for run in plan.runs):
         raise BadInput(f"{plan.study}: the data of scale={plan.scale} is not here; give data.path=DIR")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config import BadInput
-from ..progress import duration
-from ..tables import print_table
-from ..tracking import Record
+from ..console.progress import duration
+from ..console.tables import print_table
+from ..record.record import Record
 from .launch import Note
 from .plan import Plan, PlannedRun
 

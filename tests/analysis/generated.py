@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sepconv_lab.analysis.plans import fingerprint
+from sepconv_lab.analysis.read.plans import fingerprint
 from sepconv_lab.config import (
     GlyphsConfig,
     RunConfig,
@@ -18,7 +18,7 @@ from sepconv_lab.config import (
     complete,
     plain,
 )
-from sepconv_lab.tracking import Record
+from sepconv_lab.record.record import Record
 
 FIGURE10 = "figure10_mid_activation"
 C4 = {

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sepconv_lab.analysis import board, load_plans, load_runs, show, verdicts
+from sepconv_lab.analysis import load_plans, load_runs
 from sepconv_lab.analysis.__main__ import main
-from sepconv_lab.analysis.claims import C4, CLAIMS, FIGURE06
-from sepconv_lab.analysis.export import export
+from sepconv_lab.analysis.claims import board, verdicts
+from sepconv_lab.analysis.claims.of_the_paper import C4, CLAIMS, FIGURE06
+from sepconv_lab.analysis.notebook import show
+from sepconv_lab.analysis.read.export import export
 from sepconv_lab.config import BadInput
 
 from ..helpers import cli

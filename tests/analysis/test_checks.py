@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepconv_lab.analysis import effects, outcomes
+from sepconv_lab.analysis.stats import effects, outcomes
 from sepconv_lab.config import BadInput
 
 Builder = Callable[..., pd.DataFrame]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepconv_lab.analysis import aa, effects, outcomes
+from sepconv_lab.analysis.stats import aa, effects, outcomes
 from sepconv_lab.config import BadInput
 
 FIGURE10 = "figure10_mid_activation"

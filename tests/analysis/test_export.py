@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepconv_lab import tracking
+from sepconv_lab import disk
 from sepconv_lab.analysis import load_history, load_plans, load_runs
-from sepconv_lab.analysis.export import LIMIT, contents, export, thin
+from sepconv_lab.analysis.read.export import LIMIT, contents, export, thin
 from sepconv_lab.config import BadInput
 
 from . import generated as made
@@ -103,7 +103,7 @@ def test_results_stay_under_two_mebibytes(here: Path) -> None:
     history["train/loss"] = np.where(step % 100, draw.random(len(step)), np.nan)
     history["val_ema/top1"] = np.where(step % 100, np.nan, draw.random(len(step)))
     history.attrs["truncated"] = []
-    from sepconv_lab.analysis import frames
+    from sepconv_lab.analysis.read import frames
 
     kinds = {k: v for k, v in frames.runs_columns(rows).items() if k in many.columns}
     files = contents(plan, many, history, kinds, [])
@@ -215,7 +215,7 @@ def test_an_export_that_breaks_off_is_never_read_as_a_whole(
     export(made.FIGURE10)
     before = load_runs("experiments")
     made.figure10(Path("later"), seeds=(0, 1, 2, 3))
-    real, done = tracking.write_atomically, []
+    real, done = disk.write_atomically, []
 
     def breaks(path: Path, data: bytes) -> None:
         if len(done) == written:
@@ -223,7 +223,7 @@ def test_an_export_that_breaks_off_is_never_read_as_a_whole(
         done.append(path)
         real(path, data)
 
-    monkeypatch.setattr(tracking, "write_atomically", breaks)
+    monkeypatch.setattr(disk, "write_atomically", breaks)
     with pytest.raises(KeyboardInterrupt):
         export(made.FIGURE10, "later")
     if written == 0:

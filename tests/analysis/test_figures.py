@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepconv_lab.analysis import claims, effects, figures, verdicts
+from sepconv_lab.analysis import figures
+from sepconv_lab.analysis.claims import of_the_paper as claims, verdicts
 from sepconv_lab.analysis.figures import curves, style
+from sepconv_lab.analysis.stats import effects
 from sepconv_lab.config import Activation, BadInput
 
 Builder = Callable[..., pd.DataFrame]

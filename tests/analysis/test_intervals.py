@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from sepconv_lab.analysis import intervals
+from sepconv_lab.analysis.stats import intervals
 from sepconv_lab.config import BadInput
 
 

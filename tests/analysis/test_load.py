@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepconv_lab.analysis import checks, frames, load_history, load_plans, load_runs, verdicts
-from sepconv_lab.analysis.claims import C4
+from sepconv_lab.analysis import load_history, load_plans, load_runs
+from sepconv_lab.analysis.claims import verdicts
+from sepconv_lab.analysis.claims.of_the_paper import C4
 from sepconv_lab.analysis.figures import curves
+from sepconv_lab.analysis.read import frames
+from sepconv_lab.analysis.stats import checks
 from sepconv_lab.config import BadInput
 
 from . import generated as made
@@ -167,7 +170,7 @@ def test_unfinished_runs_are_refused_by_name(tmp_path: Path, status: str) -> Non
 
 def test_a_run_under_way_is_running(tmp_path: Path) -> None:
     made.figure10(tmp_path, but={("elu", 1): "killed"})
-    from sepconv_lab.tracking import Record
+    from sepconv_lab.record.record import Record
 
     with Record(tmp_path, made.run_id(made.FIGURE10, "elu", 1)).owned():
         refused(r"elu/seed 1 \(running\)", tmp_path)

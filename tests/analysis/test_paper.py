@@ -2,7 +2,8 @@
 
 import pytest
 
-from sepconv_lab.analysis import claims, paper
+from sepconv_lab.analysis import paper
+from sepconv_lab.analysis.claims import of_the_paper as claims
 from sepconv_lab.analysis.figures import paper_figure
 from sepconv_lab.config import BadInput
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sepconv_lab.analysis import aa, effects, intervals, rules
+from sepconv_lab.analysis.claims import rules
+from sepconv_lab.analysis.stats import aa, effects, intervals
 
 TRIALS = 1000
 

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepconv_lab.analysis import convergence, effects, factorial, pareto, tables
+from sepconv_lab.analysis.paper import tables
+from sepconv_lab.analysis.stats import convergence, effects, factorial, pareto
 from sepconv_lab.config import BadInput
 
 Builder = Callable[..., pd.DataFrame]

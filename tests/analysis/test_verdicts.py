@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sepconv_lab.analysis import claims, rules, verdicts
-from sepconv_lab.analysis.contrasts import AllOf, AnyOf, Claim, better, same
+from sepconv_lab.analysis.claims import of_the_paper as claims, rules, verdicts
+from sepconv_lab.analysis.claims.contrasts import AllOf, AnyOf, Claim, better, same
 from sepconv_lab.analysis.figures import forest_of
 from sepconv_lab.config import BadInput
 

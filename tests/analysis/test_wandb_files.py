@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sepconv_lab.analysis import load_history, load_runs, wandb_files
+from sepconv_lab.analysis import load_history, load_runs
+from sepconv_lab.analysis.read import wandb_files
 from sepconv_lab.compose import compose
 from sepconv_lab.config import BadInput, plain
 from sepconv_lab.run import record_of, run

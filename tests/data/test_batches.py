@@ -13,7 +13,7 @@ from torch import Tensor
 from sepconv_lab.config import Augment, BadInput, DataConfig
 from sepconv_lab.data import eval_batches, steps_per_epoch, train_batches
 from sepconv_lab.data.cache import CachedImages
-from sepconv_lab.data.folder import ImageFiles
+from sepconv_lab.data.photos.folder import ImageFiles
 from sepconv_lab.data.splits import MemorySplit, Split, StreamSplit
 
 from .conftest import picture

@@ -78,7 +78,7 @@ def test_the_fingerprint_is_of_content_and_classes(folder: Path, of: Config, tmp
 
 def test_large_images_stream_and_are_checked_once(tmp_path: Path, of: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their headers are looked at before training, and not again while the files stay the same."""
-    from sepconv_lab.data import folder as module
+    from sepconv_lab.data.photos import folder as module
 
     for i in range(24):
         (tmp_path / "big" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)

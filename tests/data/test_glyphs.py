@@ -14,8 +14,8 @@ import torch
 
 from sepconv_lab import data
 from sepconv_lab.config import BadInput, DataConfig, Fill, Fold, GlyphsConfig, default_of, settings
-from sepconv_lab.data import glyph_classes, glyph_render
-from sepconv_lab.data.glyph_faces import (
+from sepconv_lab.data.glyphs import Glyphs, classes as glyph_classes, render as glyph_render
+from sepconv_lab.data.glyphs.faces import (
     FACES,
     FAMILIES,
     MARGIN,
@@ -25,8 +25,7 @@ from sepconv_lab.data.glyph_faces import (
     fonts_digest,
     masks,
 )
-from sepconv_lab.data.glyph_render import render
-from sepconv_lab.data.glyphs import Glyphs
+from sepconv_lab.data.glyphs.render import render
 
 Config = Callable[..., DataConfig]
 SMALL = ("data.num_classes=4", "data.image_size=16", "data.images_per_class=9", "data.eval_images_per_class=5")

@@ -96,7 +96,7 @@ def test_the_fingerprint_is_of_the_content(hub: Path, of: Config, tmp_path: Path
 
 def test_digests_of_settled_files_are_remembered(hub: Path, of: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large data is hashed once; what has just changed is not trusted to stay."""
-    from sepconv_lab.data import digests
+    from sepconv_lab.data.photos import digests
 
     before = data.fingerprint(of(hub))
     monkeypatch.setattr(digests, "_SETTLED_SECONDS", -1.0)
@@ -107,7 +107,7 @@ def test_digests_of_settled_files_are_remembered(hub: Path, of: Config, monkeypa
 
 def test_decoded_images_are_cached(hub: Path, of: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second load decodes nothing, whatever the cut; its content is the same."""
-    from sepconv_lab.data import photos
+    from sepconv_lab.data.photos import photos
 
     first = data.load(of(hub))
     monkeypatch.setattr(photos, "decode_all", lambda *_: pytest.fail("decoded again"))

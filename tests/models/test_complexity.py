@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sepconv_lab.compose import compose
 from sepconv_lab.config import BUILTIN, BlockConfig, Form, InceptionV3Form, ModelConfig
-from sepconv_lab.layers import MaxPool2d
 from sepconv_lab.models import build_model
 from sepconv_lab.models.complexity import complexity
+from sepconv_lab.models.layers import MaxPool2d
 
 BLOCKS = [c().name for c in BUILTIN if issubclass(c, BlockConfig)]
 MODELS = [c().name for c in BUILTIN if issubclass(c, ModelConfig)]

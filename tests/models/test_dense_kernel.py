@@ -9,8 +9,8 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor
 
 from sepconv_lab.config import Activation, BadInput, Order
-from sepconv_lab.equivalences import dense_kernel
-from sepconv_lab.layers import SeparableConv2d
+from sepconv_lab.lineage.equivalences import dense_kernel
+from sepconv_lab.models.layers import SeparableConv2d
 
 
 def layer(in_channels: int, out_channels: int, order: Order, **axes: object) -> SeparableConv2d:

@@ -23,8 +23,8 @@ from sepconv_lab.config import (
     plain,
     settings,
 )
-from sepconv_lab.layers import Conventions
 from sepconv_lab.models import build_model
+from sepconv_lab.models.layers import Conventions
 from sepconv_lab.models.skeleton import Module
 
 BLOCKS: dict[str, type[BlockConfig]] = {
@@ -143,7 +143,7 @@ def test_mid_norm_before_depthwise_kernels_shows_only_at_the_border() -> None:
     """Why an axis can vanish: between a 1x1 and a depthwise convolution with nothing else, a norm scales and shifts each
     channel, which the norm after the layer undoes, but for the padding that the shift makes visible."""
     from sepconv_lab.config import Order
-    from sepconv_lab.layers import SeparableConv2d, initialise
+    from sepconv_lab.models.layers import SeparableConv2d, initialise
 
     x = torch.randn(8, 6, 12, 12, generator=torch.Generator().manual_seed(0)) + 1
     outputs = []

@@ -10,20 +10,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sepconv_lab.blocks import InceptionTowers, XceptionBlock
 from sepconv_lab.compose import compose
 from sepconv_lab.config import Activation, BadInput, Form, InceptionBlockConfig, Order, XceptionBlockConfig, flat
-from sepconv_lab.equivalences import (
+from sepconv_lab.config.registry import builder
+from sepconv_lab.lineage.__main__ import factor_walk, in_axes, main
+from sepconv_lab.lineage.equivalences import (
     figure2_to_figure3,
     figure3_to_figure4,
     rebracket,
     to_xception,
     towers_to_segments,
 )
-from sepconv_lab.layers import ACTIVATIONS, Conventions, MaxPool2d, SeparableConv2d
-from sepconv_lab.lineage import factor_walk, in_axes, main
+from sepconv_lab.models.blocks import InceptionTowers, XceptionBlock
+from sepconv_lab.models.layers import ACTIVATIONS, Conventions, MaxPool2d, SeparableConv2d
 from sepconv_lab.models.skeleton import Module, Slots
-from sepconv_lab.registry import builder
 
 DOCS = Path(__file__).parents[2] / "docs"
 IN, OUT = 6, 12
@@ -322,7 +322,7 @@ def test_the_skeletons_tap_between_layers() -> None:
 
 
 def test_the_page_shows_the_figures_that_the_command_draws(tmp_path: Path) -> None:
-    """docs/lineage holds what `python -m sepconv_lab.lineage` draws, and the page shows each."""
+    """docs/lineage holds what `python -m sepconv_lab.lineage.__main__` draws, and the page shows each."""
     assert main(["--out", str(tmp_path)]) == 0
     drawn = {p.name for p in tmp_path.iterdir()}
     assert len(drawn) == 6

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sepconv_lab.axes import axis_table
 from sepconv_lab.config import BUILTIN, BlockConfig, ModelConfig, settings
+from sepconv_lab.config.listing import axis_table
 from sepconv_lab.models.__main__ import main
 
 

@@ -134,7 +134,7 @@ def test_padding_is_a_setting_of_one_model() -> None:
 @pytest.mark.parametrize("size", [6, 7, 8, 74, 75, 147])
 def test_tensorflows_padding_at_a_stride(size: int) -> None:
     """With stride 2 and a 3x3 window, even sizes pad (0, 1) and odd ones (1, 1): at 74 pixels a one-pixel shift."""
-    from sepconv_lab.layers import pad_same
+    from sepconv_lab.models.layers import pad_same
 
     column = (1 - pad_same(torch.ones(1, 1, size, size), (3, 3), 2))[0, 0, :, size // 2].tolist()
     assert (column[0], column[-1], sum(column)) == ((1, 1, 2) if size % 2 else (0, 1, 1))
@@ -145,7 +145,7 @@ def test_tensorflows_padding_at_a_stride(size: int) -> None:
 def test_max_pooling_equals_pooling_of_an_explicitly_padded_map(height: int, kernel: int) -> None:
     """Output and gradient to the bit, ties at zero and oblong maps included, although no padded copy is made."""
     from sepconv_lab.config import Padding
-    from sepconv_lab.layers import Conventions, MaxPool2d, same_padding
+    from sepconv_lab.models.layers import Conventions, MaxPool2d, same_padding
 
     width = 9
     drawn = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0)).relu()

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from sepconv_lab.compose import compose
 from sepconv_lab.config import BadInput
-from sepconv_lab.layers import initialise
 from sepconv_lab.models import build_model
-from sepconv_lab.torch_port import torch_names
-from sepconv_lab.weights import digest, load_weights, main, save_weights
+from sepconv_lab.models.layers import initialise
+from sepconv_lab.weights import digest, load_weights, save_weights
+from sepconv_lab.weights.__main__ import main
+from sepconv_lab.weights.torch_names import torch_names
 
 SMALL = ["model.width=0.125", "model.middle_repeats=1", "data.num_classes=10"]
 """The paper's skeleton, narrow and short, for tests that need its names and not its size."""

@@ -40,7 +40,7 @@ def test_a_plan_shows_what_a_study_will_cost_and_starts_nothing(
 def test_status_counts_by_variant_and_seed(
     study: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from sepconv_lab.tracking import Record
+    from sepconv_lab.record.record import Record
 
     plan = freeze(make_plan(load("mine"), "tiny")[0], "runs")
     done, killed, diverged, waiting = [Record("runs", str(r.run_id)) for r in plan.runs]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from sepconv_lab.record.record import Record, records
 from sepconv_lab.runs import load_all
 from sepconv_lab.study.__main__ import main
-from sepconv_lab.tracking import Record, records
 
 from ..helpers import SMALL, cli, deterministic, environment
 from .conftest import PLAIN, TINY, Writer

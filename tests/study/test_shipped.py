@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sepconv_lab.analysis import claims
+from sepconv_lab.analysis.claims import of_the_paper as claims
 from sepconv_lab.study import load, make_plan
 from sepconv_lab.study.__main__ import main
 from sepconv_lab.study.definition import EXPERIMENTS

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
-from .. import checks, convergence, paper
-from ..claims import FIGURE06, FIGURE07_08, FIGURE09, FIGURE10
+from .. import paper
+from ..claims.of_the_paper import FIGURE06, FIGURE07_08, FIGURE09, FIGURE10
+from ..stats import checks, convergence
 from . import style
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
-from ..contrasts import SMALLEST
-from ..effects import effect_table
-from ..verdicts import Verdict
+from ..claims.contrasts import SMALLEST
+from ..claims.verdicts import Verdict
+from ..stats.effects import effect_table
 from . import style
 
 if TYPE_CHECKING:

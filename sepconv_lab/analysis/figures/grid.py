@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .. import checks, outcomes
-from ..claims import MID_NORM
-from ..effects import bonferroni, contrast
-from ..factorial import cells
+from ..claims.of_the_paper import MID_NORM
+from ..stats import checks, outcomes
+from ..stats.effects import bonferroni, contrast
+from ..stats.factorial import cells
 from . import style
 
 if TYPE_CHECKING:

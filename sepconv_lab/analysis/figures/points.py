@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
-from .. import checks, outcomes, pareto
-from ..claims import ORDER, SPECTRUM
-from ..intervals import t_interval
+from ..claims.of_the_paper import ORDER, SPECTRUM
+from ..stats import checks, outcomes, pareto
+from ..stats.intervals import t_interval
 from . import style
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..where import where
+from ..claims.where import where
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

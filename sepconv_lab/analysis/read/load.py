@@ -1,0 +1,225 @@
+"""From records, or from committed results, to the two frames that everything else takes.
+
+`frames` documents every column and its type. Nothing here trains, guesses or repairs: what cannot be read is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ...config import BadInput
+from ..stats import checks
+from . import committed, frames
+from .plans import Plan, current, read_plan
+from .records import Reader, name_by_what_varies, planned_rows
+
+Where = Mapping[str, object]
+"""Column -> the value it must have, or a list of values; compared as typed on the command line ("true", "4", "relu")."""
+Events = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Results:
+    """One plan's runs, or those of no plan, as found in one place; nothing is read before it is asked for."""
+
+    plan: Plan | None
+    rows: Callable[[], list[dict[str, Any]]]
+    events: Callable[[str], tuple[Events, bool]]
+    """Of a run id: its events by column, and whether a last line was cut short."""
+
+
+def load_runs(
+    source: str | Path = "runs",
+    *,
+    study: str | None = None,
+    label: str | None = None,
+    plan: str | None = None,
+    where: Where | None = None,
+    allow_partial: bool = False,
+) -> pd.DataFrame:
+    """One row a run, in the order of the plan: the runs frame of `frames`, typed the same whatever the runs are.
+
+    source: a runs_dir (every run of every frozen plan, missing ones too; superseded plans and the tuning stage only
+    where `plan` or `label` names them), a folder of committed results, a folder above several of them such as
+    `experiments`, or a runs_dir without studies: its records are then runs of study "", each variant named by what
+    varies. study="" asks for those where there are studies too.
+    label: the results of that name, such as "lab" or "lab_cifar10". plan: a plan id or its beginning.
+    Raises BadInput for a source without runs, names and columns that there are not, records that cannot be read, and,
+    unless `allow_partial`, for runs that are missing, failed, diverged, interrupted or still running, by name.
+    """
+    found = results(source, study=study, label=label, plan=plan)
+    return chosen(frames.runs_frame([row for r in found for row in r.rows()]), where, allow_partial)
+
+
+def load_history(
+    source: str | Path = "runs",
+    *,
+    study: str | None = None,
+    label: str | None = None,
+    plan: str | None = None,
+    where: Where | None = None,
+    allow_partial: bool = False,
+) -> pd.DataFrame:
+    """One row a run and event, runs and events in order: the history frame of `frames`. Arguments as for `load_runs`.
+
+    A run that two studies share has its events in both. A last line that a kill has cut short is left out and counted:
+    `attrs["truncated"]` names those runs. From committed results: the events that an export keeps.
+    Raises BadInput as `load_runs`, and for an event that cannot be read.
+    """
+    found = results(source, study=study, label=label, plan=plan)
+    return history(found, where, allow_partial)
+
+
+def load_plans(
+    source: str | Path = "runs", *, study: str | None = None, label: str | None = None, plan: str | None = None
+) -> list[Plan]:
+    """The frozen plans behind the runs that `load_runs` gives for the same arguments; none for runs without a study."""
+    return [r.plan for r in results(source, study=study, label=label, plan=plan) if r.plan is not None]
+
+
+# --- finding ----------------------------------------------------------------------------------------------------------
+
+
+def results(
+    source: str | Path, *, study: str | None = None, label: str | None = None, plan: str | None = None
+) -> list[Results]:
+    """What a source holds of the study, label and plan named, by study, label and time. Raises BadInput for nothing."""
+    root = Path(source)
+    if not root.is_dir():
+        raise BadInput(f"{source}: no such folder of runs or results")
+    plans, exports = sorted(root.glob("studies/*/*/plan.json")), committed.folders(root)
+    plans = [p for p in plans if p.parent.parent.name == study] or plans  # what is wrong with others is not asked
+    if study != "" and plans:
+        found = [_of_plan(root, p) for p in map(read_plan, plans)]
+    elif study != "" and exports:
+        found = [_of_export(folder) for folder in exports]
+    else:
+        found = [_of_no_study(root, planned=plans)]
+        if label or plan or study:
+            raise BadInput(f"{source} has no study, so no {label or plan or study!r}; its records belong to study ''")
+        return found
+    return named([r for r in found if r.plan is not None], source, study, label, plan)
+
+
+def named(
+    found: Sequence[Results], source: object, study: str | None, label: str | None, plan: str | None
+) -> list[Results]:
+    """Those with a plan of that study, label and id, in order; superseded plans and tuning only where they are named."""
+    with_plan = [(r, r.plan) for r in found if r.plan is not None]
+    if plan is None:
+        live = {id(p) for p in current(p for _, p in with_plan)}
+        with_plan = [(r, p) for r, p in with_plan if id(p) in live and (p.stage != "tune" or label == p.label)]
+    chosen = with_plan
+    for what, attribute, wanted in (("study", "study", study), ("label", "label", label), ("plan", "plan_id", plan)):
+        if wanted is None:
+            continue
+        known = sorted({str(getattr(p, attribute)) for _, p in chosen})
+        full = [k for k in known if k == wanted or (what == "plan" and k.startswith(wanted))]
+        if not full:
+            raise BadInput(
+                f"{source}: no {what} {wanted!r}; there are: {', '.join(known) or 'none'}.{checks.near(wanted, known)}"
+            )
+        chosen = [(r, p) for r, p in chosen if getattr(p, attribute) in full]
+    if not chosen:
+        aside = ", ".join(r.plan.name for r in found if r.plan is not None)
+        raise BadInput(f"{source}: only plans that are read where they are named (label=, plan=): {aside}")
+    chosen.sort(key=lambda pair: (pair[1].study, pair[1].label, pair[1].raw.get("frozen") or "", pair[1].plan_id))
+    return [r for r, _ in chosen]
+
+
+def _of_plan(root: Path, plan: Plan) -> Results:
+    reader = Reader(root)
+    return Results(plan, lambda: [_recorded(reader, plan, row) for row in planned_rows(plan)], _events(reader))
+
+
+KEPT = ("study", "variant", "seed", "scale", "stage", "plan_id")
+"""What the plan says, whatever the record does."""
+
+
+def _recorded(reader: Reader, plan: Plan, planned: Mapping[str, Any]) -> dict[str, Any]:
+    """A planned run with what its record says; what kept it from starting, which stands beside the plan, is its error."""
+    run_id = planned["run_id"]
+    if run_id is None:
+        return dict(planned)
+    found = reader.row(run_id)
+    if found.get("seed", planned["seed"]) != planned["seed"]:
+        raise BadInput(f"{plan.name}: {run_id} is planned with seed {planned['seed']}, its record has {found['seed']}")
+    note = plan.path.parent / "notes" / f"{run_id}.txt"
+    if found["status"] in ("missing", "interrupted") and "steps" not in found and note.exists():
+        found |= {"status": "failed", "error": frames.first_line(note.read_text())}
+    return {**planned, **found, **{k: planned[k] for k in KEPT}}
+
+
+def _of_export(folder: Path) -> Results:
+    export = committed.read(folder)
+    return Results(export.plan, lambda: export.rows, lambda run_id: (export.events(run_id), False))
+
+
+def _of_no_study(root: Path, planned: Sequence[Path]) -> Results:
+    from ...record.record import records
+
+    taken = {run["run_id"] for path in planned for run in read_plan(path).runs}
+    ids = [record.run_id for record in records(root) if record.run_id not in taken]
+    if not ids:
+        looked = "studies/<study>/<plan id>/plan.json, records of runs, results/<label>/export.json"
+        raise BadInput(f"{root}: neither a runs_dir nor a folder of results; looked for {looked}")
+    reader = Reader(root)
+
+    def rows() -> list[dict[str, Any]]:
+        found = [reader.row(run_id) for run_id in ids]
+        name_by_what_varies(found)
+        return sorted(found, key=lambda row: (row["variant"], row["seed"], row["run_id"]))
+
+    return Results(None, rows, _events(reader))
+
+
+def _events(reader: Reader) -> Callable[[str], tuple[Events, bool]]:
+    def read(run_id: str) -> tuple[Events, bool]:
+        events, cut = reader.events(run_id)
+        return frames.events_of(run_id, events), cut
+
+    return read
+
+
+# --- choosing ---------------------------------------------------------------------------------------------------------
+
+
+def history(found: Sequence[Results], where: Where | None, allow_partial: bool) -> pd.DataFrame:
+    """The history frame of the runs of `found` that `chosen` gives."""
+    rows = [(r, row) for r in found for row in r.rows()]
+    runs = chosen(frames.runs_frame([row for _, row in rows]), where, allow_partial, renumber=False)
+    read: list[tuple[Mapping[str, Any], Events]] = []
+    truncated = []
+    for i in runs.index:
+        result, row = rows[i]
+        if row["run_id"] is not None:
+            events, cut = result.events(row["run_id"])
+            read.append((row, events))
+            truncated += [row["run_id"]] if cut else []
+    frame = frames.history_frame(read)
+    frame.attrs["truncated"] = list(dict.fromkeys(truncated))
+    return frame
+
+
+def chosen(runs: pd.DataFrame, where: Where | None, allow_partial: bool, *, renumber: bool = True) -> pd.DataFrame:
+    """The runs that `where` selects. Raises BadInput for columns and values that no run has, and for unfinished runs."""
+    for column, wanted in (where or {}).items():
+        checks.columns(runs, (column,))
+        values = {frames.text(v) for v in (wanted if isinstance(wanted, (list, tuple, set)) else [wanted])}
+        have = runs[column].map(frames.text, na_action="ignore")
+        known = sorted(have.dropna().unique())
+        for word in sorted(values - set(known)):
+            raise BadInput(f"no run has {column}={word}; there are: {', '.join(known[:12])}.{checks.near(word, known)}")
+        runs = runs[have.isin(values)]
+    bad = runs[runs["status"] != "finished"]
+    if len(bad) and not allow_partial:
+        named = [f"{n} ({s})" for n, s in zip(checks.run_names(bad), bad["status"], strict=True)]
+        more = f" and {len(named) - 12} more" if len(named) > 12 else ""
+        raise BadInput(f"{len(bad)} of {len(runs)} runs have not finished: {', '.join(named[:12])}{more}. Complete them "
+                       "(`study run`, `study retry`), or pass allow_partial=True, which keeps them, with their status")  # fmt: skip
+    return runs.reset_index(drop=True) if renumber else runs

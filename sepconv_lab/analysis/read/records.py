@@ -1,0 +1,181 @@
+"""One record, or one planned run without a record, as a row of the runs frame, and its events. Reads; computes little."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ...config import BUILTIN, BadInput, BlockConfig, placements, settings
+from . import frames
+from .plans import Plan
+
+
+class Reader:
+    """Reads the records of one runs_dir, each configuration that several seeds share once."""
+
+    def __init__(self, runs_dir: Path):
+        self.runs_dir = runs_dir
+        self._columns: dict[bytes, dict[str, Any]] = {}
+
+    def row(self, run_id: str) -> dict[str, Any]:
+        """Status, configuration, metrics, sizes, cost and provenance of a record, by column; `seed` among them.
+
+        A record that is not there gives its status alone. Raises BadInput for one of another schema, or damaged.
+        """
+        from ...record.record import SCHEMA, Record
+
+        record = Record(self.runs_dir, run_id)
+        summary = record.summary()
+        if summary is not None:
+            _check(summary, record.path, run_id, SCHEMA)
+        status = str(summary["status"]) if summary else record.status()
+        config = self._config(record.path)
+        if config is None:
+            if summary is not None:
+                raise BadInput(f"{record.path}: a summary without config.yaml: the record is damaged")
+            return {"run_id": run_id, "status": status}
+        row = config | {"run_id": run_id, "status": status}
+        try:
+            return row | of_summary(summary, config) if summary else row
+        except (TypeError, AttributeError, KeyError) as error:
+            raise BadInput(f"{record.path}: summary.json is damaged ({type(error).__name__}: {error})") from error
+
+    def _config(self, folder: Path) -> dict[str, Any] | None:
+        """The columns that the configuration gives, and the seed; None without one."""
+        try:
+            data = (folder / "config.yaml").read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        # Most records of a study differ in the seed alone, and YAML is what takes the time.
+        lines = data.split(b"\n")
+        seeds = [line for line in lines if line.startswith(b"seed: ")]
+        if len(seeds) != 1 or not seeds[0][6:].strip().isdigit():
+            config = _parsed(data, folder)
+            return of_config(config) | {"seed": config.get("seed")}
+        lines.remove(seeds[0])
+        rest = b"\n".join(lines)
+        if rest not in self._columns:
+            self._columns[rest] = of_config(_parsed(rest, folder))
+        return self._columns[rest] | {"seed": int(seeds[0][6:])}
+
+    def events(self, run_id: str) -> tuple[list[dict[str, Any]], bool]:
+        """A record's events, and whether a last line was left out that a kill had cut short. Raises BadInput."""
+        path = self.runs_dir / run_id / "metrics.jsonl"
+        try:
+            *lines, rest = path.read_bytes().split(b"\n")
+        except (FileNotFoundError, NotADirectoryError):
+            return [], False
+        try:
+            events = json.loads(b"[" + b",".join(lines) + b"]")
+            whole = len(events) == len(lines)
+        except ValueError:
+            whole = False
+        if not whole:
+            events = [_event(line, path, number) for number, line in enumerate(lines, 1)]
+        if not all(isinstance(e, dict) for e in events):
+            number = next(i for i, e in enumerate(events, 1) if not isinstance(e, dict))
+            raise BadInput(f"{path}: line {number} is no event: the record was changed or damaged")
+        return events, bool(rest)
+
+
+def _parsed(data: bytes, folder: Path) -> dict[str, Any]:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        config: Any = yaml.load(data, Loader=loader)
+    except yaml.YAMLError as error:
+        raise BadInput(f"{folder / 'config.yaml'} is damaged ({' '.join(str(error).split())})") from error
+    if not isinstance(config, dict) or not {"model", "data", "train"} <= config.keys():
+        raise BadInput(f"{folder / 'config.yaml'} is not the configuration of a run")
+    return config
+
+
+def _event(line: bytes, path: Path, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise BadInput(f"{path}: line {number} is no event ({error}): the record was changed or damaged") from error
+
+
+def _check(summary: Any, path: Path, run_id: str, schema: int) -> None:
+    if not isinstance(summary, dict) or "status" not in summary:
+        raise BadInput(f"{path}: summary.json is not the summary of a run")
+    if summary.get("schema") != schema:
+        raise BadInput(
+            f"{path}: a record of schema {summary.get('schema')}; this version reads schema {schema}. Read it with the "
+            f"version that wrote it, sepconv_lab {(summary.get('versions') or {}).get('sepconv_lab', 'unknown')}"
+        )
+    if summary.get("run_id") != run_id:
+        raise BadInput(f"{path}: the record of run {summary.get('run_id')} in the folder of another; copy it back")
+
+
+def of_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that a configuration gives, plain and nested as in config.yaml."""
+    row = frames.flat(config)
+    row["data.num_classes"] = row.get("data.num_classes") or None  # 0: as many as the data has, which only a run knows
+    return row | placed(config.get("block"))
+
+
+def of_summary(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that a run's summary gives; config: the columns of its configuration."""
+    tested = summary["images"]["test"]
+    row = dict(summary.get("metrics") or {})
+    row |= {f"params_{k}": v for k, v in summary["params"].items()}
+    row |= {f"git.{k}": v for k, v in summary["git"].items()}
+    row |= {f"versions.{k}": v for k, v in summary["versions"].items()}
+    row |= {k: summary[k] for k in FROM_SUMMARY if k in summary}
+    return row | {
+        "data.num_classes": summary.get("num_classes", config["data.num_classes"]),
+        "test_examples": min(config.get("train.eval_images") or tested, tested),
+        "error": frames.first_line(summary.get("error")),
+        "command": frames.portable_words(str(summary["command"])),
+    }
+
+
+FROM_SUMMARY = (*frames.PLACEMENTS, *frames.RESULT, *frames.PROVENANCE)
+
+
+def planned_rows(plan: Plan) -> list[dict[str, Any]]:
+    """What a plan alone knows of its runs: the keys, the configuration and the size. Their status is missing."""
+    known = {name: _of_variant(variant) for name, variant in plan.raw["variants"].items()}
+    keys = {"study": plan.study, "scale": plan.scale, "stage": plan.stage, "plan_id": plan.plan_id, "status": "missing"}
+    own = ("variant", "seed", "run_id")
+    return [known[run["variant"]] | run.get("block", {}) | keys | {k: run[k] for k in own} for run in plan.runs]
+
+
+def _of_variant(variant: Mapping[str, Any]) -> dict[str, Any]:
+    params, body = variant["params"], variant["body_params"]
+    sizes = {"params_total": params, "params_body": body, "params_head": params - body, "macs": variant["macs"]}
+    return of_config(variant["config"]) | sizes
+
+
+def placed(block: Mapping[str, Any] | None) -> dict[str, str]:
+    """`config.placements` of a block's plain values; nothing for a user's own block, which only its run could tell."""
+    known = {c().name: c for c in BUILTIN if issubclass(c, BlockConfig)}
+    cls = known.get((block or {}).get("name", ""))
+    if cls is None or block is None:
+        return {}
+    kinds = {f.name: kind for f, kind in settings(cls)}
+    values = {
+        k: kinds[k][v] if isinstance(kinds[k], type) and issubclass(kinds[k], Enum) else v
+        for k, v in block.items()
+        if k in kinds
+    }
+    return placements(cls(**values))
+
+
+def name_by_what_varies(rows: Iterable[dict[str, Any]]) -> None:
+    """Give runs without a study their `variant`: the settings in which they differ, as one would type them."""
+    every = list(rows)
+    present = dict.fromkeys(k for row in every for k in row)
+    known, aside = frames.config_kinds(), frames.execution()
+    settings = [k for k in present if (k in known or k.startswith(("block.", "model.", "data."))) and k not in aside]
+    values = {k: {frames.text(row[k]) for row in every if row.get(k) is not None} for k in settings}
+    varied = [k for k, found in values.items() if len(found) > 1]
+    for row in every:
+        words = [f"{k}={frames.text(row[k])}" for k in varied if row.get(k) is not None]
+        row |= {"study": "", "variant": " ".join(words) or "all", "scale": "", "stage": "", "plan_id": ""}

@@ -1,0 +1,100 @@
+"""The run id: a hash of what decides a run's result, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from . import GROUPS, RECIPE, RunConfig, active, plain, registry, settings
+
+
+def identity(config: RunConfig, data_digest: str, weights_digest: str | None = None) -> dict[str, Any]:
+    """Everything that the run id hashes, by dotted name.
+
+    A field without effect on this run (its `needs` does not hold) is left out, and so is a later-added field at its neutral
+    value: neither can distinguish two runs.
+    """
+    found: dict[str, Any] = {"recipe": RECIPE, "data": data_digest}
+    if weights_digest:
+        found["weights"] = weights_digest
+    sources = [hashlib.sha256(p.read_bytes()).hexdigest() for p in registry.user_sources(config.imports)]
+    if sources:
+        found["imports"] = sorted(sources)
+    for prefix, node in [("", config), *((g + ".", getattr(config, g)) for g in GROUPS)]:
+        for f, _ in settings(type(node)) if dataclasses.is_dataclass(node) else ():
+            value = getattr(node, f.name)
+            if f.metadata["identity"] and active(node, f) and value != f.metadata["neutral"]:
+                found[prefix + f.name] = value + 0.0 if isinstance(value, float) else plain(value)  # -0.0 is 0.0
+    return found
+
+
+def run_id(config: RunConfig, data_digest: str, weights_digest: str | None = None) -> str:
+    """16 hexadecimal digits; equal for equal identities, however they were spelled."""
+    return _hashed(identity(config, data_digest, weights_digest))
+
+
+def run_ids(
+    config: RunConfig, seeds: Iterable[int], data_digest: str, weights_digest: str | None = None
+) -> dict[int, str]:
+    """seed -> run id of the same configuration at that seed: what `run_id` gives, for many seeds at once."""
+    found = identity(config, data_digest, weights_digest)
+    return {seed: _hashed(found | {"seed": seed}) for seed in seeds}
+
+
+def _hashed(found: dict[str, Any]) -> str:
+    text = json.dumps(found, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def command(config: RunConfig) -> list[str]:
+    """Overrides that compose to the same run: what differs from the defaults, whatever presets it came from.
+
+    Not among them: where records and W&B runs go.
+    """
+    from . import complete
+
+    nodes = {g: type(getattr(config, g))() for g in ("model", "data", "train")}
+    nodes["model"].__dict__.update({k: v for k, v in vars(config.model).items() if k == "size"})
+    block = type(config.block)() if config.block is not None else None
+    default = complete(RunConfig(block=block, **nodes))  # type: ignore[arg-type]
+    words = [f"{g}={getattr(config, g).name}" for g in registry.CONFIGS if getattr(config, g) is not None]
+    skipped = {"match", "match_to"}  # the width is solved already
+    for group in ("block", "model", "data", "train", ""):
+        node, base = (getattr(config, group), getattr(default, group)) if group else (config, default)
+        for f, _ in settings(type(node)) if node is not None else ():
+            value = getattr(node, f.name)
+            where = not group and f.name in ("runs_dir", "force")
+            absent = group == "block" and f.name in config.model.absent_axes
+            if (
+                value != getattr(base, f.name)
+                and active(node, f)
+                and f.name not in skipped
+                and not where
+                and not absent
+            ):
+                words.append(f"{group}{'.' if group else ''}{f.name}={quoted(plain(value))}")
+    if getattr(config.model, "size", None) is not None:
+        words.append(f"model.size={config.model.size.name}")  # type: ignore[attr-defined]
+    return words
+
+
+WORDS = ("true", "false", "null", "none", "nan", "inf")
+"""What Hydra would not read as text."""
+
+
+def quoted(value: Any) -> str:
+    """A value as an override spells it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        if re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", value, re.ASCII) and value.lower() not in WORDS:
+            return value
+        # In Hydra's grammar backslashes escape only before a quote, or before the end.
+        return "'" + re.sub(r"(\\*)('|$)", lambda m: 2 * m[1] + ("\\'" if m[2] else ""), value) + "'"
+    if isinstance(value, list):
+        return "[" + ",".join(quoted(v) for v in value) + "]"
+    return "null" if value is None else repr(value) if isinstance(value, float) else str(value)

@@ -1,0 +1,40 @@
+"""The axes and settings in words, from their declarations: for the command line and the README. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from . import GROUPS, RunConfig, allowed, default_of, plain, registry, settings
+
+
+def axis_rows(
+    groups: tuple[str, ...] = ("block", "model", "data", "train", "wandb", ""),
+) -> Iterator[tuple[str, str, str, str]]:
+    """(name, allowed values, default, meaning) of every setting. What only some members of a group have says which."""
+    for group in groups:
+        members = registry.CONFIGS.get(group) or {"": RunConfig if not group else GROUPS[group]}
+        if group in registry.CONFIGS:
+            first = next(iter(members))
+            yield group, ", ".join(members), {"data": "glyphs"}.get(group, first), f"the {group}"
+        seen: dict[str, list[str]] = {}
+        rows: dict[str, tuple[str, str, str]] = {}
+        for name, config_class in members.items():
+            for f, kind in settings(config_class):
+                if f.name == "name":
+                    continue
+                value = plain(default_of(f))
+                words = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+                seen.setdefault(f.name, []).append(name)
+                rows.setdefault(f.name, (allowed(f, kind), words, f.metadata["doc"]))
+        for key, (values, default, doc) in rows.items():
+            some = f" ({group}={'|'.join(seen[key])})" if len(seen[key]) < len(members) else ""
+            yield f"{group}.{key}" if group else key, values, default, doc + some
+
+
+def axis_table() -> str:
+    """The axes of blocks and skeletons as a Markdown table: the README's."""
+    lines = ["| axis | values | default | meaning |", "|---|---|---|---|"]
+    for row in axis_rows(("block", "model")):
+        name, values, default, doc = (cell.replace("|", "\\|") for cell in row)
+        lines.append(f"| `{name}` | {values} | {f'`{default}`' if default else ''} | {doc} |")
+    return "\n".join(lines)

@@ -1,0 +1,188 @@
+"""One split's parquet files as a pool of encoded images."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...config import BadInput
+from ...console.progress import progress
+from ...disk import locked, replacing
+from ..cache import cache_dir
+from .decode import check
+from .photos import CHUNK, Pool, nearest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """The opened file, its footer read. Raises BadInput."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise BadInput(f"{path}: parquet files need pyarrow (pip install pyarrow)") from error
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(f"{path}: not a readable parquet file: {_first_line(error)}") from error
+
+
+class ParquetPool(Pool):
+    """The files' rows, one file after the other."""
+
+    def __init__(self, files: Sequence[Path], image_column: str, label_column: str) -> None:
+        self.files = list(files)
+        self._image_column, self._label_column = image_column, label_column
+
+    @functools.cached_property
+    def _starts(self) -> npt.NDArray[np.int64]:
+        """Row at which each file starts, and at the end the number of rows. Checks that every file has both columns."""
+        counts = []
+        for path in self.files:
+            file = open_parquet(path)
+            names = file.schema_arrow.names
+            for key, column in (("image_column", self._image_column), ("label_column", self._label_column)):
+                if column not in names:
+                    raise BadInput(
+                        f"{path}: no column {column!r} (data.{key}); found: {', '.join(names)}.{nearest(column, names)}"
+                    )
+            _check_types(file.schema_arrow, path, self._image_column, self._label_column)
+            counts.append(file.metadata.num_rows)
+        if not sum(counts):
+            raise BadInput(f"{self.files[0]}: no rows")
+        return np.cumsum([0, *counts])
+
+    @functools.cached_property
+    def labels(self) -> npt.NDArray[np.int64]:  # type: ignore[override]
+        starts, parts = self._starts, []
+        for path, start in zip(self.files, starts[:-1], strict=True):
+            with _reading(path):
+                column = open_parquet(path).read([self._label_column])[self._label_column]
+            if column.null_count:
+                row = int(np.flatnonzero(column.is_null().to_numpy())[0])
+                raise BadInput(f"{self.where(int(start) + row)}: no label (null)")
+            parts.append(column.to_numpy().astype(np.int64))
+        return np.concatenate(parts)
+
+    def where(self, row: int) -> str:
+        file = int(np.searchsorted(self._starts, row, "right")) - 1
+        return f"{self.files[file]}, row {row - int(self._starts[file])}"
+
+    def chunks(self) -> Iterator[list[bytes | None]]:
+        assert len(self._starts)  # the columns are there
+        for path in self.files:
+            with _reading(path):
+                for batch in open_parquet(path).iter_batches(CHUNK, columns=[self._image_column]):
+                    yield _bytes_of(batch.column(0)).to_pylist()
+
+    def indexed(self, content: str) -> Blob:
+        path = cache_dir() / "encoded" / f"{content}.bin"
+        total = sum(file.stat().st_size for file in self.files)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(path.with_suffix(".lock")):
+                if not Blob.whole(path, len(self.labels)):
+                    self._extract(path, total)
+        except OSError as error:
+            raise BadInput(
+                f"{path}: {error.strerror or error}. Large images are copied here from their parquet files once, to be read "
+                f"in any order; that takes about {total / 1e9:.1f} GB. SEPCONV_LAB_CACHE=DIR names another place"
+            ) from error
+        return Blob(path, self)
+
+    def _extract(self, path: Path, total: int) -> None:
+        """Write all images one after the other, then their ends as int64."""
+        ends, row, end = np.zeros(len(self.labels), "<i8"), 0, 0
+        with (
+            replacing(path, "cache", shared=True) as out,
+            progress(f"Copying {self.files[0].parent.name}", total, "B") as bar,
+        ):
+            for chunk in self.chunks():
+                start = end
+                for data in chunk:
+                    if data is None:
+                        raise BadInput(f"{self.where(row)}: no image bytes")
+                    check(io.BytesIO(data), functools.partial(self.where, row))
+                    out.write(data)
+                    end += len(data)
+                    ends[row] = end
+                    row += 1
+                bar.update(end - start)
+            out.write(ends.tobytes())
+
+
+class Blob:
+    """Encoded images in one file, by row: all images, then the end of each as int64."""
+
+    def __init__(self, path: Path, pool: ParquetPool) -> None:
+        self._path, self._pool = path, pool
+        self._ends = self._ends_in(path, len(pool.labels))
+
+    @staticmethod
+    def _ends_in(path: Path, count: int) -> npt.NDArray[np.int64]:
+        with path.open("rb") as file:
+            file.seek(path.stat().st_size - 8 * count)
+            return np.frombuffer(file.read(), "<i8")
+
+    @classmethod
+    def whole(cls, path: Path, count: int) -> bool:
+        """Whether the file is there, with `count` images."""
+        size = path.stat().st_size - 8 * count if path.exists() else -1
+        return size >= 0 and bool(cls._ends_in(path, count)[-1] == size)
+
+    def read(self, row: int) -> bytes:
+        """The image's bytes."""
+        start = int(self._ends[row - 1]) if row else 0
+        with self._path.open("rb") as file:
+            file.seek(start)
+            return file.read(int(self._ends[row]) - start)
+
+    def where(self, row: int) -> str:
+        """Where the image came from, in words."""
+        return self._pool.where(row)
+
+
+class _reading:
+    """Damage found while reading, with the file's name."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        import pyarrow as pa
+
+        if isinstance(error, (pa.ArrowException, OSError)):
+            raise BadInput(f"{self._path}: cannot be read: {_first_line(error)}") from error
+
+
+def _check_types(schema: pa.Schema, path: Path, image_column: str, label_column: str) -> None:
+    import pyarrow as pa
+
+    label, image = schema.field(label_column).type, schema.field(image_column).type
+    if not pa.types.is_integer(label):
+        raise BadInput(f"{path}: column {label_column!r} (data.label_column) holds {label}; whole numbers are needed")
+    if pa.types.is_struct(image) and image.get_field_index("bytes") >= 0:
+        image = image.field("bytes").type
+    if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
+        raise BadInput(f"{path}: column {image_column!r} (data.image_column) holds {image}; encoded images are needed")
+
+
+def _bytes_of(column: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    return column.field("bytes") if pa.types.is_struct(column.type) else column
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

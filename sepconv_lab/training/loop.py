@@ -1,0 +1,308 @@
+"""The training loop: steps, averaging, evaluation, checkpoints.
+
+Everything that a step needs is a pure function of (config, step): the batch, the learning rate, the dropout masks. So a
+checkpoint is the network, the optimiser, the average and a few sums, and a resumed run computes the bits of one never stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
+
+from ..config import Precision, RunConfig
+from ..console.progress import Progress
+from ..data import ImageData
+from ..data.batches import eval_batches, steps_per_epoch, train_batches
+from ..disk import crash_point
+from ..record import checkpoint
+from ..record.record import Record
+from ..record.wandb_mirror import WandbMirror
+from .optim import clip, learning_rate, make_optimizer, set_learning_rate
+
+BN_IMAGES = 2048
+"""Training images over which the averaged network's BatchNorm statistics are recomputed."""
+
+Metrics = dict[str, float]
+
+
+class Diverged(Exception):
+    """The loss is no longer a number."""
+
+    def __init__(self, step: int):
+        super().__init__(f"the loss is not finite at step {step}")
+        self.step = step
+
+
+class Interrupted(Exception):
+    """Somebody asked the run to stop; the checkpoint is written."""
+
+
+def stream_seed(*key: int | str) -> int:
+    """A seed for one stream of random numbers, e.g. (seed, "dropout", step)."""
+    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+    return int.from_bytes(digest[:7], "big")
+
+
+def total_steps(config: RunConfig, train_images: int) -> int:
+    """Optimiser steps of the whole run."""
+    steps = max(1, math.ceil(config.train.epochs * steps_per_epoch(train_images, config.train.batch_size) - 1e-9))
+    return min(steps, config.train.max_steps) if config.train.max_steps else steps
+
+
+class Training:
+    """The state of a run between two steps, and what moves it on."""
+
+    def __init__(
+        self, config: RunConfig, network: nn.Module, data: ImageData, device: torch.device, precision: Precision
+    ):
+        self.config, self.data, self.device = config, data, device
+        self.network = network.to(device)
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision is Precision.bf16)
+        self.optimizer = make_optimizer(self.network, config.train)
+        self.epoch_steps = steps_per_epoch(len(data.train), config.train.batch_size)
+        self.total = total_steps(config, len(data.train))
+        self.rate = learning_rate(config.train, self.total, self.epoch_steps)
+        self.average: AveragedModel | None = None
+        if config.train.average:
+            decay = 1 - 1 / max(1.0, config.train.average_span * self.total)
+            self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(decay))
+        self.step = 0
+        self.seconds = 0.0
+        self.results: Metrics = {}
+        self.environments: list[dict[str, Any]] = []
+        """On what it was computed so far; more than one where an attempt went on elsewhere, or otherwise."""
+        self._reset_sums()
+
+    # --- one step ---
+
+    def _reset_sums(self) -> None:
+        zero = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.sums = {"loss": zero.clone(), "correct": zero.clone(), "images": zero.clone(), "bad_step": zero - 1}
+
+    def train_step(self, images: Tensor, labels: Tensor) -> None:
+        """One optimiser step on images (B, 3, S, S) and labels (B,)."""
+        settings = self.config.train
+        torch.manual_seed(stream_seed(self.config.seed, "dropout", self.step))
+        set_learning_rate(self.optimizer, self.rate(self.step))
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        for part, target in zip(images.chunk(settings.accumulate), labels.chunk(settings.accumulate), strict=True):
+            with self.autocast:
+                logits = self.network(part)
+                loss = F.cross_entropy(logits.float(), target, label_smoothing=settings.label_smoothing)
+            (loss * (len(part) / len(images))).backward()
+            loss = loss.detach()
+            self.sums["loss"] += loss * len(part)
+            self.sums["correct"] += (logits.detach().argmax(1) == target).sum()
+            self.sums["images"] += len(part)
+            bad = (self.sums["bad_step"] < 0) & ~loss.isfinite()
+            self.sums["bad_step"].masked_fill_(bad, self.step)
+        clip(self.network.parameters(), settings)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        self.step += 1
+
+    def train_event(self) -> Metrics:
+        """Means since the last event. Raises Diverged."""
+        if self.sums["bad_step"] >= 0:
+            raise Diverged(int(self.sums["bad_step"]))
+        images = float(self.sums["images"])
+        event = {
+            "train/loss": float(self.sums["loss"]) / images,
+            "train/top1": float(self.sums["correct"]) / images,
+            "train/lr": self.rate(self.step - 1),
+        }
+        self._reset_sums()
+        return event
+
+    # --- evaluation ---
+
+    def _batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        settings = self.config.train
+        return train_batches(
+            self.data.train, self.config.data, epoch=epoch, batch_size=settings.batch_size, seed=self.config.seed,
+            device=self.device, workers=settings.workers, start=start,
+        )  # fmt: skip
+
+    def networks(self) -> dict[str, nn.Module]:
+        """suffix -> network: the raw one, and the averaged one with BatchNorm statistics of its own."""
+        found: dict[str, nn.Module] = {"": self.network}
+        if self.average is not None:
+            epoch = max(0, self.step - 1) // self.epoch_steps
+            count = max(1, BN_IMAGES // self.config.train.batch_size)
+            with self.autocast:
+                update_bn(itertools.islice(self._batches(epoch), count), self.average, self.device)
+            found["_ema"] = self.average.module
+        return found
+
+    def evaluate(self, split: str) -> tuple[Metrics, dict[str, np.ndarray]]:
+        """Metrics of a split for raw and averaged weights, and the predicted classes of each."""
+        settings, metrics, predictions = self.config.train, {}, {}
+        for suffix, network in self.networks().items():
+            found, predicted, labels = evaluate(
+                network, getattr(self.data, split), self.device, batch_size=max(128, settings.batch_size),
+                workers=settings.workers, limit=settings.eval_images, autocast=self.autocast,
+            )  # fmt: skip
+            metrics |= {f"{split}{suffix}/{k}": v for k, v in found.items()}
+            predictions |= {"label": labels, f"predicted{suffix}": predicted}
+        return metrics, predictions
+
+    def eval_images(self) -> list[int]:
+        """Images of each evaluation that is still to come, the test included."""
+        limit = self.config.train.eval_images
+        factor = 2 if self.average is not None else 1
+        counts = {s: min(limit or len(getattr(self.data, s)), len(getattr(self.data, s))) for s in ("val", "test")}
+        ends = sum(self.evaluates_at(s) for s in range(self.step + 1, self.total + 1)) if self.total < 10**7 else 1
+        bn = BN_IMAGES if self.average is not None else 0
+        return [factor * counts["val"] + bn] * ends + [factor * counts["test"] + bn]
+
+    def evaluates_at(self, step: int) -> bool:
+        """Whether validation follows after `step` steps: at the end, and every eval_every epochs."""
+        return step == self.total or step % (self.epoch_steps * self.config.train.eval_every) == 0
+
+    # --- state ---
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "results": self.results,
+            "sums": self.sums,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average is not None else None,
+            "environments": self.environments,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up a checkpoint. What it raises for one that does not fit leaves this object unusable."""
+        if not 0 <= state["step"] <= self.total:
+            raise ValueError(f"step {state['step']} of {self.total}")
+        self.step, self.seconds, self.results = state["step"], state["seconds"], state["results"]
+        self.environments = state.get("environments", [])
+        self.sums = {k: v.to(self.device) for k, v in state["sums"].items()}
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module,
+    split: Any,
+    device: torch.device,
+    *,
+    batch_size: int = 128,
+    workers: int = 0,
+    limit: int = 0,
+    autocast: Any = None,
+) -> tuple[Metrics, np.ndarray, np.ndarray]:
+    """({"loss", "top1", "top5"}, predicted classes (N,), labels (N,)) of a network on a split, without augmentation."""
+    network.eval()
+    loss, correct, correct5, count = 0.0, 0, 0, 0
+    predicted, truth = [], []
+    for images, labels in eval_batches(split, batch_size=batch_size, device=device, workers=workers, limit=limit):
+        with autocast or torch.autocast(device.type, enabled=False):
+            logits = network(images).float()
+        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+        top = logits.topk(min(5, logits.shape[1]), dim=1).indices
+        hits = top == labels[:, None]
+        correct, correct5, count = correct + int(hits[:, 0].sum()), correct5 + int(hits.sum()), count + len(labels)
+        predicted.append(top[:, 0].cpu().numpy())
+        truth.append(labels.cpu().numpy())
+    metrics = {"loss": loss / count, "top1": correct / count, "top5": correct5 / count}
+    return metrics, np.concatenate(predicted).astype(np.int32), np.concatenate(truth).astype(np.int32)
+
+
+def fit(
+    training: Training, record: Record, mirror: WandbMirror, *, should_stop: Callable[[], bool] = lambda: False
+) -> Metrics:
+    """Train to the last step, evaluate the test split once, and return the final metrics.
+
+    Raises Diverged, or Interrupted after writing a checkpoint.
+    """
+    settings, folder = training.config.train, record.path / "checkpoints"
+    progress = Progress(training.step, training.total, settings.batch_size, training.eval_images())
+    began = time.perf_counter() - training.seconds
+    saved = time.perf_counter()
+
+    def log(event: Metrics) -> None:
+        stamp = {
+            "step": training.step,
+            "epoch": training.step / training.epoch_steps,
+            "time": time.perf_counter() - began,
+        }
+        full = stamp | {k: v if math.isfinite(v) else None for k, v in event.items()}
+        record.log(full)
+        mirror.log(full)
+
+    def save() -> None:
+        nonlocal saved
+        training.seconds = time.perf_counter() - began
+        crash_point("checkpoint.before")  # its events are logged
+        position = {"run_id": record.run_id, "metrics_bytes": record.metrics_size()}
+        checkpoint.save(folder, training.state() | position)
+        saved = time.perf_counter()
+
+    def measured(split: str) -> tuple[Metrics, dict[str, np.ndarray]]:
+        start = time.perf_counter()
+        metrics, predictions = training.evaluate(split)
+        progress.evaluated(progress_images[split], time.perf_counter() - start)
+        log(metrics)
+        shown = " ".join(f"{k} {v:.4f}" for k, v in metrics.items() if k.endswith(("top1", "loss")))
+        progress.say(f"epoch {training.step / training.epoch_steps:.2f}: {shown}")
+        # An average that still holds wild early weights may recover; what is reported in the end has to be a number.
+        if not math.isfinite(metrics[f"{split}/loss"]) or (
+            split == "test" and not all(map(math.isfinite, metrics.values()))
+        ):
+            raise Diverged(training.step)
+        return metrics, predictions
+
+    *evals, test_images = training.eval_images()
+    progress_images = {"val": evals[0] if evals else 0, "test": test_images}
+    try:
+        while training.step < training.total:
+            epoch, start = divmod(training.step, training.epoch_steps)
+            for images, labels in training._batches(epoch, start):
+                training.train_step(images, labels)
+                progress.stepped()
+                at_end = training.evaluates_at(training.step)
+                if training.step % settings.log_every == 0 or at_end:
+                    event = training.train_event()
+                    log(event | {"perf/images_per_second": progress.images_per_second})
+                    progress.show(event["train/loss"], event["train/top1"])
+                if at_end:
+                    training.results |= measured("val")[0]
+                stop = should_stop()  # once: a signal between two looks would end the run without its checkpoint
+                if at_end or stop or time.perf_counter() - saved > settings.checkpoint_every:
+                    save()
+                if stop:
+                    raise Interrupted
+                if training.step == training.total:
+                    break
+        metrics, predictions = measured("test")
+        crash_point("test.logged")
+        np.savez(record.path / "predictions.npz", allow_pickle=False, **predictions)  # type: ignore[arg-type]
+        crash_point("predictions.written")
+        checkpoint.drop_previous(folder)
+        return training.results | metrics
+    finally:
+        progress.close()
+
+
+def logged_rate(record: Record) -> float | None:
+    """The last training images/s on record, of whatever attempt; None where a run diverged before its first event."""
+    rates = (e["perf/images_per_second"] for e in reversed(record.events()) if "perf/images_per_second" in e)
+    return next(rates, None)
