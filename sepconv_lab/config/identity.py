@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import GROUPS, RECIPE, RunConfig, active, plain, registry, settings
+from . import registry
+from .fields import active, plain, settings
+from .run import GROUPS, RECIPE, RunConfig, complete
 
 
 def identity(config: RunConfig, data_digest: str, weights_digest: str | None = None) -> dict[str, Any]:
@@ -55,8 +57,6 @@ def command(config: RunConfig) -> list[str]:
 
     Not among them: where records and W&B runs go.
     """
-    from . import complete
-
     nodes = {g: type(getattr(config, g))() for g in ("model", "data", "train")}
     nodes["model"].__dict__.update({k: v for k, v in vars(config.model).items() if k == "size"})
     block = type(config.block)() if config.block is not None else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import GROUPS, RunConfig, allowed, default_of, plain, registry, settings
+from . import registry
+from .fields import allowed, default_of, plain, settings
+from .run import GROUPS, RunConfig
 
 
 def axis_rows(

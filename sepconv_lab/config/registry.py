@@ -12,7 +12,8 @@ from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import BUILTIN, GROUPS, BadInput, default_of, settings
+from .fields import BadInput, default_of, settings
+from .run import BUILTIN, GROUPS
 
 T = TypeVar("T")
 

@@ -84,5 +84,5 @@ def test_the_table_for_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_readme_table_is_the_declarations() -> None:
-    """The axis table comes from config.py: `python -m sepconv_lab.models axes --markdown`."""
+    """The axis table comes from the declarations: `python -m sepconv_lab.models axes --markdown`."""
     assert axis_table() in (Path(__file__).parents[2] / "README.md").read_text()

@@ -1,0 +1,109 @@
+"""How a setting is declared and read: name, default, allowed values, doc, and whether it is part of the run's identity."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import field
+from enum import Enum
+from typing import Any, Union
+
+LARGEST_SEED = 2**63 - 1
+"""What a generator takes."""
+
+
+class BadInput(ValueError):
+    """Input that cannot be run. The message says what is wrong, what is allowed, and what was probably meant."""
+
+
+def setting(
+    default: Any,
+    doc: str,
+    *,
+    identity: bool = True,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    odd: bool = False,
+    needs: str = "",
+    neutral: Any = dataclasses.MISSING,
+) -> Any:
+    """Declare one field of the schema.
+
+    identity: the value is part of the run id. low/high: inclusive bounds; above: exclusive lower bound; odd: odd only.
+    needs: "field=a|b" in the same group, the condition without which the value has no effect (and is refused when set); "!0"
+    stands for anything but zero, several conditions are separated by commas.
+    neutral: for a field added after runs exist, the value that computes what was computed before it; it leaves ids unchanged.
+    """
+    bounds = {"low": low, "high": high, "above": above, "odd": odd}
+    metadata = {"doc": doc, "identity": identity, "bounds": bounds, "needs": needs, "neutral": neutral}
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def settings(cls: type) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+    """The declared fields of a config class with their resolved types, Optional removed."""
+    hints = typing.get_type_hints(cls)
+    for f in dataclasses.fields(cls):
+        if "doc" in f.metadata:
+            yield f, _without_none(hints[f.name])
+
+
+def _without_none(kind: Any) -> Any:
+    if typing.get_origin(kind) in (Union, types.UnionType):
+        rest = tuple(a for a in typing.get_args(kind) if a is not type(None))
+        return rest[0] if len(rest) == 1 else Union[rest]
+    return kind
+
+
+def default_of(f: dataclasses.Field[Any]) -> Any:
+    """A field's default value."""
+    return f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+
+
+def allowed(f: dataclasses.Field[Any], kind: Any) -> str:
+    """A field's allowed values in words, e.g. "depthwise_first, pointwise_first" or "odd int >= 1"."""
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return ", ".join(kind.__members__)
+    if kind is bool:
+        return "true, false"
+    bounds = f.metadata["bounds"]
+    words = "int or channels" if kind == Union[int, str] and f.name == "segments" else _type_words(kind)
+    if bounds["odd"]:
+        words = "odd " + words
+    for key, sign in (("low", ">="), ("above", ">"), ("high", "<=")):
+        if bounds[key] is not None:
+            words += f" {sign} {bounds[key]:g}" if words[-1].isalpha() else f", {sign} {bounds[key]:g}"
+    return words
+
+
+def _type_words(kind: Any) -> str:
+    if typing.get_origin(kind) is Union:
+        return " or ".join(_type_words(a) for a in typing.get_args(kind))
+    if typing.get_origin(kind) is list:
+        return "list of " + _type_words(typing.get_args(kind)[0])
+    return {str: "text"}.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def active(group: Any, f: dataclasses.Field[Any]) -> bool:
+    """Whether the field has any effect, given the other values of its group (its `needs`)."""
+    conditions = [c.partition("=")[::2] for c in f.metadata["needs"].split(",") if c]
+    return all(_holds(plain(getattr(group, key)), values) for key, values in conditions)
+
+
+def _holds(value: Any, values: str) -> bool:
+    return bool(value) if values == "!0" else str(value).lower() in values.split("|")
+
+
+def plain(value: Any) -> Any:
+    """Enums become their names, dataclasses dicts; everything else stays: what YAML and JSON can hold."""
+    if isinstance(value, Enum):
+        return value.name
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return value
