@@ -14,6 +14,7 @@ from typing import Any
 from .compose import check_given_once, compose, values
 from .config import BadInput, Precision, RunConfig
 from .console.say import refuse
+from .record.metrics import TABLE
 from .runs import load
 
 
@@ -94,11 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = evaluate_run(first, args.runs_dir, args.split, rest)
     except BadInput as error:
         return refuse(error)
-    for name, metrics in found.items():
-        print(
-            f"{name}: {args.split} top-1 {metrics['top1']:.4f}, top-5 {metrics['top5']:.4f}, "
-            f"loss {metrics['loss']:.4f} on {metrics['images']:,} images"
-        )
+    for name, measured in found.items():
+        shown = ", ".join(f"{m.short} {measured[m.name]:.4f}" for m in TABLE if m.name in measured)
+        print(f"{name}: {args.split} {shown} on {measured['images']:,} images")
     return 0
 
 

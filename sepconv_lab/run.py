@@ -25,6 +25,7 @@ from .config import RECIPE, BadInput, RunConfig, flat, placements, plain
 from .config.identity import command, quoted, run_id
 from .console.say import refuse, say
 from .console.tables import print_table
+from .record.metrics import PRIMARY, PRIMARY_RAW
 from .record.record import Busy, Record
 
 if TYPE_CHECKING:
@@ -503,7 +504,7 @@ def _table(jobs: list[tuple[list[str], RunConfig]], records: list[Record], error
         finished = summary["status"] == "finished"
         failed |= not finished
         metrics = summary["metrics"]
-        shown = [f"{metrics[k]:.4f}" if k in metrics else "-" for k in ("test/top1", "test_ema/top1")]
+        shown = [f"{metrics[k]:.4f}" if k in metrics else "-" for k in (PRIMARY_RAW, PRIMARY)]
         varied = " ".join(o for o in overrides if o not in common) or "(one run)"
         error = "" if finished else errors.get(i) or str(summary.get("error") or "")
         parameters = f"{summary['params'].get('total', 0):,}"

@@ -15,6 +15,7 @@ from .compose import check_given_once, from_record, unknown, values
 from .config import BadInput, RunConfig, flat, settings
 from .config.identity import run_id
 from .console.tables import print_table
+from .record.metrics import PRIMARY, PRIMARY_RAW, shown
 from .record.record import SCHEMA, Busy, Record, records
 
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def _list(args: argparse.Namespace) -> None:
     rows = []
     for run in found:
         metrics = run.summary.get("metrics") or {}
-        accuracy = metrics.get("test_ema/top1", metrics.get("test/top1"))
+        accuracy = metrics.get(PRIMARY, metrics.get(PRIMARY_RAW))
         rows.append([run.record.run_id, run.summary["status"], "-" if accuracy is None else f"{accuracy:.4f}",
                      *(_text(run.columns.get(k)) for k in varied)])  # fmt: skip
     if rows:
@@ -254,8 +255,8 @@ def _diff(args: argparse.Namespace) -> None:
         print(f"{values} (time, speed, memory, further metrics, what follows from the above): --all")
 
 
-MAIN_RESULTS = ("status", "error", "metrics.test_ema/top1", "metrics.test/top1", "metrics.test_ema/loss",
-                "metrics.test/loss", "params.total", "macs", "steps")  # fmt: skip
+MAIN_RESULTS = ("status", "error", *(f"metrics.{s}/{m.name}" for m in shown("diff") for s in ("test_ema", "test")),
+                "params.total", "macs", "steps")  # fmt: skip
 
 
 def _worth_reading(found: dict[str, dict[str, tuple[Any, Any]]]) -> tuple[dict[str, dict[str, tuple[Any, Any]]], int]:
@@ -298,7 +299,7 @@ def _plot(args: argparse.Namespace) -> None:
 
 
 def plot(run: Run, path: Path) -> Path:
-    """Draw a run's loss and accuracy over its steps into an image file."""
+    """Draw a run's curves, accuracy and loss, over its epochs into an image file."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -307,7 +308,8 @@ def plot(run: Run, path: Path) -> Path:
     history = run.history()
     if history.empty:
         raise BadInput(f"{run.record.path} has no metrics yet")
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    drawn = shown("curves")
+    figure, axes = plt.subplots(1, len(drawn), figsize=(4.5 * len(drawn), 3.4), layout="constrained")
     styles = {
         "train": ("0.6", "-"),
         "val": ("#0072B2", "-"),
@@ -322,18 +324,18 @@ def plot(run: Run, path: Path) -> Path:
         "test": "test",
         "test_ema": "test, averaged",
     }
-    for axis, metric, title in zip(axes, ("loss", "top1"), ("cross-entropy loss", "top-1 accuracy"), strict=True):
+    for axis, metric in zip(axes, drawn, strict=True):
         for split, (colour, style) in styles.items():
-            key = f"{split}/{metric}"
+            key = f"{split}/{metric.name}"
             if key in history:
                 points = history[["epoch", key]].dropna()
                 marker = style if style == "*" else ("" if split == "train" else "o")
                 line = "" if style == "*" else "-"
                 axis.plot(points["epoch"], points[key].astype(float), color=colour, marker=marker, linestyle=line,
                           markersize=11 if style == "*" else 4, label=labels[split])  # fmt: skip
-        axis.set(xlabel="epoch", title=title)
+        axis.set(xlabel="epoch", title=metric.label)
         axis.grid(alpha=0.3)
-    axes[1].legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=8)
     block = run.columns.get("block.name")
     figure.suptitle(
         f"{run.columns['model.name']}{f', block {block}' if block else ''}, {run.columns['data.name']}, run {run.record.run_id}",

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from sepconv_lab.compose import compose
+from sepconv_lab.record import metrics
 from sepconv_lab.record.record import records
 from sepconv_lab.run import main, run
 from sepconv_lab.runs import differences, load, load_all
@@ -53,9 +54,10 @@ def test_the_record_is_complete(finished: Path) -> None:
         *("git", "versions", "hardware_class", "threads", "precision", "command", "error", "after_depthwise"),
     ):
         assert key in summary
-    names = {f"{s}/{m}" for s in ("val", "val_ema", "test", "test_ema") for m in ("loss", "top1", "top5")}
+    names = {f"{s}/{m}" for s in ("val", "val_ema", "test", "test_ema") for m in ("loss", "top1", "top5", "ece")}
     assert names <= set(summary["metrics"])
     events = load(finished).record.events()
+    assert {m.name for m in metrics.TABLE} == {k.partition("/")[2] for e in events for k in e if "/" in k}
     assert sum("train/loss" in e for e in events) == 2 * 7
     assert sum("val/top1" in e for e in events) == 2
     assert sum("test/top1" in e for e in events) == 1, "the test split is touched once"

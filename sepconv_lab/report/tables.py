@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import textwrap
 from collections.abc import Callable, Sequence
@@ -16,12 +17,13 @@ from ..analysis import figures, paper
 from ..analysis.paper import tables
 from ..analysis.stats import convergence, effects, outcomes
 from ..config import BadInput
+from ..record import metrics
+from ..record.metrics import Metric
 from . import text
 from .given import Given
 
 LINE = 18
 """Letters of a variant's name before it may break."""
-ACCURACIES = ("test_ema/top1", "test_ema/top5", "test/top1")
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,12 @@ def results(g: Given) -> Table:
                     difference = text.estimate(e.estimate, e.low, e.high, e.why_no_interval)
                 except BadInput as error:
                     difference, why[str(error)] = text.NONE, None
-            rows.append((swatch(variant), *_accuracies(g, variant, why), difference, *_sizes(g, variant)))
+            rows.append((swatch(variant), *_measured(g, variant, why), difference, *_sizes(g, variant)))
     note = (
         "Test accuracy of the averaged weights (raw: of the last ones), per cent, mean ± standard deviation over seeds."
+    )
+    note += "".join(
+        f" {m.short}: {m.label}." for m in metrics.shown("variants") if m in _shown(g) and not m.is_accuracy
     )
     if compared:
         to = g.reference(g.variants[0]).replace("_", " ") if len(g.groups) == 1 else "the reference on the same data"
@@ -79,18 +84,32 @@ def results(g: Given) -> Table:
         note += ", which hold together (Bonferroni)." if compared > 1 else "."
     if (g.ended["status"] == "diverged").any():
         note += " Diverged runs count at chance."
-    measures = ("n", "top‑1", "top‑5", "top‑1, raw", "difference of ln error", "parameters", "MACs", "images/s")
+    measured = [*map(_heading, _shown(g)), f"{_heading(metrics.BY_NAME['top1'])}, raw"]
+    measures = ("n", *measured, "difference of ln error", "parameters", "MACs", "images/s")
     columns = [("variant", "word"), *((m, "number") for m in measures)]
     return table("results", "Results by variant", columns, rows, " ".join([note, *why]))
 
 
-def _accuracies(g: Given, variant: str, why: dict[str, None]) -> tuple[str, ...]:
-    """n, then each accuracy with its spread."""
+TEST = metrics.PRIMARY.rpartition("/")[0]
+"""The split and weights whose metrics are shown."""
+
+
+def _shown(g: Given) -> list[Metric]:
+    """The metrics of the table of variants; others than accuracies where some run has them."""
+    return [m for m in metrics.shown("variants") if m.is_accuracy or f"{TEST}/{m.name}" in g.runs.columns]
+
+
+def _heading(metric: Metric) -> str:
+    return metric.short.replace("-", "\u2011") if metric.is_accuracy else f"test {metric.short}"
+
+
+def _measured(g: Given, variant: str, why: dict[str, None]) -> tuple[str, ...]:
+    """n, then each metric with its spread."""
     mine = g.ended[g.ended["variant"] == variant]
     diverged = int((mine["status"] == "diverged").sum())
     n = figures.style.seeds(len(mine), g.planned).removeprefix("n=") + (f", {diverged} diverged" if diverged else "")
     cells = []
-    for metric in ACCURACIES:
+    for metric in (*(f"{TEST}/{m.name}" for m in _shown(g)), metrics.PRIMARY_RAW):
         try:
             row = tables.summary(g.runs, [metric], [variant], allow_partial=True).iloc[0]
             cells.append(text.spread(row[metric], row[f"{metric} sd"]))
@@ -192,8 +211,7 @@ def runs(g: Given) -> Table:
         ("variant", "word", lambda r: swatch(r["variant"])),
         ("seed", "number", lambda r: str(r["seed"])),
         ("status", "word", lambda r: str(r["status"])),
-        ("top‑1", "number", lambda r: text.percent(_of(r, outcomes.PRIMARY), 2)),
-        ("test loss", "number", lambda r: text.number(_of(r, "test_ema/loss"), 3)),
+        *((_heading(m), "number", functools.partial(_value, m)) for m in metrics.shown("runs")),
         ("steps", "number", lambda r: text.number(_of(r, "steps"))),
         ("time", "number", lambda r: text.time(_of(r, "wall_time"))),
         ("images/s", "number", lambda r: text.number(_of(r, "images_per_second"))),
@@ -203,6 +221,12 @@ def runs(g: Given) -> Table:
     rows = [tuple(read(row) for _, _, read in columns) for _, row in g.runs.iterrows()]
     note = "Top-1 and loss: test, averaged weights. A run’s id is a hash of everything that decides its result."
     return table("runs", "Every run", [(h, k) for h, k, _ in columns], rows, note)
+
+
+def _value(metric: Metric, row: pd.Series) -> str:
+    """A run's test figure: fractions in per cent."""
+    value = _of(row, f"{TEST}/{metric.name}")
+    return text.percent(value, 2) if metric.unit == "fraction" else text.number(value, 3)
 
 
 def failures(g: Given) -> Table | None:

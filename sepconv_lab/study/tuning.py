@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from ..compose import compose
 from ..config import BadInput
+from ..record import metrics
 from .definition import Study
 from .plan import TUNED_BY
 from .status import State
@@ -58,17 +59,18 @@ def choose(
     """
     assert study.tune is not None
     metric = study.tune.metric
-    sign = -1.0 if metric.endswith("loss") else 1.0
+    row = metrics.of(metric)
+    sign = -1.0 if row is not None and row.better == "lower" else 1.0
     open_ = [s.run.name for s in found if s.status not in ("finished", "diverged")]
     if open_:
         raise BadInput(f"{study.name}: tuning is not complete: {', '.join(open_[:6])}")
     scores: dict[str, list[float]] = {}
     for state in found:
-        metrics = (state.summary or {}).get("metrics", {})
-        if state.status == "finished" and metric not in metrics:
-            raise BadInput(f"{study.name}: tune: metric={metric}: no run has it; there are: {', '.join(metrics)}")
+        measured = (state.summary or {}).get("metrics", {})
+        if state.status == "finished" and metric not in measured:
+            raise BadInput(f"{study.name}: tune: metric={metric}: no run has it; there are: {', '.join(measured)}")
         scores.setdefault(state.run.variant, []).append(
-            sign * float(metrics[metric]) if state.status == "finished" else -math.inf
+            sign * float(measured[metric]) if state.status == "finished" else -math.inf
         )
     best = {}
     for name, rate in rates.items():

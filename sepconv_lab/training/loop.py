@@ -25,9 +25,11 @@ from ..data import ImageData
 from ..data.batches import eval_batches, steps_per_epoch, train_batches
 from ..disk import crash_point
 from ..record import checkpoint
+from ..record.metrics import shown
 from ..record.record import Record
 from ..record.wandb_mirror import WandbMirror
 from .optim import clip, learning_rate, make_optimizer, set_learning_rate
+from .scores import Scores
 
 BN_IMAGES = 2048
 """Training images over which the averaged network's BatchNorm statistics are recomputed."""
@@ -209,21 +211,17 @@ def evaluate(
     limit: int = 0,
     autocast: Any = None,
 ) -> tuple[Metrics, np.ndarray, np.ndarray]:
-    """({"loss", "top1", "top5"}, predicted classes (N,), labels (N,)) of a network on a split, without augmentation."""
+    """(metrics of `Scores`, predicted classes (N,), labels (N,)) of a network on a split, without augmentation."""
     network.eval()
-    loss, correct, correct5, count = 0.0, 0, 0, 0
+    scores = Scores(device)
     predicted, truth = [], []
     for images, labels in eval_batches(split, batch_size=batch_size, device=device, workers=workers, limit=limit):
         with autocast or torch.autocast(device.type, enabled=False):
             logits = network(images).float()
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        top = logits.topk(min(5, logits.shape[1]), dim=1).indices
-        hits = top == labels[:, None]
-        correct, correct5, count = correct + int(hits[:, 0].sum()), correct5 + int(hits.sum()), count + len(labels)
-        predicted.append(top[:, 0].cpu().numpy())
-        truth.append(labels.cpu().numpy())
-    metrics = {"loss": loss / count, "top1": correct / count, "top5": correct5 / count}
-    return metrics, np.concatenate(predicted).astype(np.int32), np.concatenate(truth).astype(np.int32)
+        predicted.append(scores.add(logits, labels))
+        truth.append(labels)
+    classes, labels = torch.cat(predicted).cpu(), torch.cat(truth).cpu()
+    return scores.metrics(), classes.numpy().astype(np.int32), labels.numpy().astype(np.int32)
 
 
 def fit(
@@ -261,8 +259,8 @@ def fit(
         metrics, predictions = training.evaluate(split)
         progress.evaluated(progress_images[split], time.perf_counter() - start)
         log(metrics)
-        shown = " ".join(f"{k} {v:.4f}" for k, v in metrics.items() if k.endswith(("top1", "loss")))
-        progress.say(f"epoch {training.step / training.epoch_steps:.2f}: {shown}")
+        line = " ".join(f"{k} {v:.4f}" for k, v in metrics.items() if k.rpartition("/")[2] in printed)
+        progress.say(f"epoch {training.step / training.epoch_steps:.2f}: {line}")
         # An average that still holds wild early weights may recover; what is reported in the end has to be a number.
         if not math.isfinite(metrics[f"{split}/loss"]) or (
             split == "test" and not all(map(math.isfinite, metrics.values()))
@@ -271,6 +269,7 @@ def fit(
         return metrics, predictions
 
     *evals, test_images = training.eval_images()
+    printed = {m.name for m in shown("evaluation")}
     progress_images = {"val": evals[0] if evals else 0, "test": test_images}
     try:
         while training.step < training.total:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
+from ...record import metrics
 from .. import paper
 from ..claims.of_the_paper import FIGURE06, FIGURE07_08, FIGURE09, FIGURE10
 from ..stats import checks, convergence
@@ -85,10 +86,8 @@ def learning_curves(
                 label=label,
                 gid=f"mean {variant}",
             )
-        weights = "\naveraged weights" if metric.partition("/")[0].endswith("_ema") else ""
-        split = {"val": "validation"}.get(metric.partition("/")[0].removesuffix("_ema"), metric.partition("/")[0])
-        kind = {"top1": "top-1", "top5": "top-5"}[metric.rpartition("/")[2]]
-        _finish(ax, f"{split} {kind} accuracy{weights}")
+        split, averaged = metrics.split_of(metric)
+        _finish(ax, f"{split} {metrics.label(metric)}" + ("\naveraged weights" if averaged else ""))
         style.note(ax, chosen)
         return ax
 

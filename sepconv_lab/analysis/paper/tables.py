@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
+from ...record import metrics
 from ..claims.of_the_paper import FIGURE06, FIGURE07_08
 from ..stats import checks
 
@@ -23,7 +24,7 @@ def summary(
     """Mean and standard deviation over seeds: one row a variant (its name the index).
 
     columns: metrics or sizes. Gives `<column>` and `<column> sd` (NaN with one seed), `n` runs that entered, `diverged`
-    (top-1 and top-5 at chance among them), and `planned`. Metrics of diverged runs other than accuracies do not enter.
+    (accuracies at chance among them), and `planned`. Metrics of diverged runs other than accuracies do not enter.
     """
     wanted = list(dict.fromkeys(variants))
     chosen = checks.of_variants(checks.of_study(runs, study), wanted)
@@ -48,8 +49,8 @@ def summary(
 def _values(runs: pd.DataFrame, column: str) -> pd.Series:
     from ..stats.outcomes import outcome
 
-    kind = column.rpartition("/")[2]
-    if kind in ("top1", "top5"):
+    row = metrics.of(column)
+    if row is not None and row.is_accuracy:
         checks.metric(runs, column)
         perfect = runs[column] >= 1
         values = runs[column].astype(float)

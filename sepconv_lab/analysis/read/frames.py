@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ...config import BUILTIN, GROUPS, BadInput, RunConfig, TrainConfig, WandbConfig, settings
+from ...record.metrics import ORDER, SPLITS
 
 Row = Mapping[str, Any]
 
@@ -73,8 +74,6 @@ EVENT = {
     "time": ("float", "seconds since the run's start, pauses between attempts left out"),
 }
 HISTORY_KEYS = tuple(k for k in KEYS if k != "status")
-SPLITS = ("test_ema", "test", "val_ema", "val", "train", "perf")
-METRICS = ("top1", "top5", "loss", "lr")
 
 DTYPES: dict[str, Any] = {
     "text": pd.StringDtype(na_value=np.nan), "int": pd.Int64Dtype(), "float": np.dtype("float64"),
@@ -152,7 +151,7 @@ def metric_order(name: str) -> tuple[Any, ...]:
     """Sorts metric columns: averaged test first, then raw, validation, training."""
     split, _, metric = name.partition("/")
     rank = (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
-    return (*rank, METRICS.index(metric) if metric in METRICS else len(METRICS), metric)
+    return (*rank, ORDER.index(metric) if metric in ORDER else len(ORDER), metric)
 
 
 def runs_frame(rows: Sequence[Row]) -> pd.DataFrame:

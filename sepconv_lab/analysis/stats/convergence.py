@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
+from ...record import metrics
 from . import checks, intervals, outcomes
 from .effects import Effect, difference, effect_table
 
-CURVE = "val_ema/top1"
+CURVE = metrics.SELECTION
 """The curve that is read by default. Test figures exist at the last epoch only."""
 
 
@@ -31,15 +32,17 @@ def curves(
 ) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
     """Accuracy curves of a study's usable runs: variant -> frame of steps x seeds, and the names of the unusable runs.
 
-    A diverged run keeps what it measured up to its last event and is at chance level (k/classes) from there on. Entries
-    are NaN before a run's first event and where a run has none at that step. metric: a `top1` or `top5` column.
+    A diverged run keeps what it measured up to its last event and is at chance level from there on. Entries are NaN
+    before a run's first event and where a run has none at that step. metric: an accuracy of the table of metrics.
     Raises BadInput as `checks.usable`, for a metric no event has, and for runs without any event.
     """
     wanted = list(dict.fromkeys(variants))
     good, absent = checks.usable(checks.of_study(runs, study), wanted, allow_partial=allow_partial)
     checks.columns(history, ("run_id", "step"))
-    if metric.rpartition("/")[2] not in ("top1", "top5"):
-        raise BadInput(f"a curve is an accuracy, <split>/top1 or <split>/top5, not {metric!r}")
+    accuracy = metrics.of(metric)
+    if accuracy is None or accuracy.chance is None or not accuracy.is_accuracy:
+        allowed = " or ".join(f"<split>/{m.name}" for m in metrics.TABLE if m.is_accuracy)
+        raise BadInput(f"a curve is an accuracy, {allowed}, not {metric!r}")
     if metric not in history.columns or history[metric].isna().all():
         known = [c for c in history.columns if "/" in c]
         raise BadInput(
@@ -63,7 +66,7 @@ def curves(
             for seed, count in zip(lost["seed"], classes, strict=True):
                 last = wide[seed].last_valid_index()
                 after = wide.index > (last if last is not None else -1)
-                wide.loc[after, seed] = int(metric[-1]) / count
+                wide.loc[after, seed] = accuracy.chance(count)
         found[variant] = wide
     return found, absent
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
+from ...record import metrics
 from . import checks
+from .intervals import clopper_pearson
 
-PRIMARY = "test_ema/top1"
-"""The primary metric; its outcome is ln(1 - top1). Smaller is better."""
+PRIMARY = metrics.PRIMARY
 COSTS = {"seconds_per_image": "images_per_second", "seconds_per_mac": "images_per_second"}
 """Outcomes of speed, natural logarithms too, and the column each is made from. Smaller is faster."""
 
@@ -20,19 +21,19 @@ def unit(metric: str) -> str:
     """What an outcome is, in words, e.g. "ln test error (averaged weights)"."""
     if metric in COSTS:
         return "ln " + metric.replace("_", " ")
-    split, _, kind = metric.partition("/")
+    split, _, name = metric.partition("/")
     weights = "averaged weights" if split.endswith("_ema") else "raw weights"
-    quantity = {"top1": "error", "top5": "top-5 error"}.get(kind, kind)
-    return f"ln {split.removesuffix('_ema')} {quantity} ({weights})"
+    row = metrics.of(metric)
+    return f"ln {split.removesuffix('_ema')} {row.outcome if row else name} ({weights})"
 
 
 def outcome(runs: pd.DataFrame, metric: str = PRIMARY, *, test_examples: int | None = None) -> pd.Series:
     """The outcome of each run, a float Series on the frame's index; smaller is better. All rows must be finished or
     diverged.
 
-    `<split>/top1`, `<split>/top5`: ln(1 - value). `<split>/loss`: ln(value). `seconds_per_image`, `seconds_per_mac`:
-    ln of one over throughput, over MACs times throughput.
-    A diverged run counts as chance level whatever it measured: error 1 - k/classes, loss ln(classes).
+    Of an accuracy ln(1 - value), of another metric of the table that has an outcome ln(value). `seconds_per_image`,
+    `seconds_per_mac`: ln of one over throughput, over MACs times throughput.
+    A diverged run counts as chance level (the table's) whatever it measured.
     An error of exactly zero has no logarithm: it counts as half an error, 0.5 / N, N being `test_examples` or the
     column of that name; where N is not known it is refused. No other value is touched.
     Raises BadInput for an absent metric, NaN, accuracies outside [0, 1], and unknown class counts of diverged runs.
@@ -40,25 +41,24 @@ def outcome(runs: pd.DataFrame, metric: str = PRIMARY, *, test_examples: int | N
     if metric in COSTS:
         return _cost(runs, metric)
     checks.metric(runs, metric)
+    row = metrics.of(metric)
+    if row is None or row.chance is None or not row.outcome:
+        known = ", ".join(f"<split>/{m.name}" for m in metrics.with_outcome())
+        raise BadInput(f"no outcome is defined for {metric!r}: take {known}, {', '.join(COSTS)}")
     value = runs[metric].astype(float)
-    kind = metric.rpartition("/")[2]
     diverged = runs["status"] == "diverged"
-    if kind == "loss":
-        if diverged.any():
-            value = value.mask(diverged, np.log(classes_of(runs, diverged)))
+    if diverged.any():
+        value = value.mask(diverged, classes_of(runs, diverged).where(diverged).map(row.chance))
+    if not row.is_accuracy:
         if (value <= 0).any():
             raise BadInput(f"{metric} is not positive in: {checks.names(runs[value <= 0])}; its logarithm is compared")
         return pd.Series(np.log(value), index=runs.index)
-    if kind not in ("top1", "top5"):
-        raise BadInput(f"no outcome is defined for {metric!r}: take <split>/top1, /top5, /loss, or {', '.join(COSTS)}")
-    outside = ~diverged & ~value.between(0, 1)
+    outside = ~value.between(0, 1)
     if outside.any():
         raise BadInput(
             f"{metric} is outside [0, 1] in: {checks.names(runs[outside])}; accuracies are fractions, not per cent"
         )
-    error = 1 - value
-    if diverged.any():
-        error = error.mask(diverged, 1 - int(kind[3:]) / classes_of(runs, diverged))
+    error = row.loss_of(value)
     zero = error <= 0
     if zero.any():
         examples = test_examples or (runs["test_examples"] if "test_examples" in runs.columns else np.nan)
@@ -126,8 +126,6 @@ def divergence(runs: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
 
     n counts the runs that ended, finished or diverged; low and high are the exact (Clopper-Pearson) binomial interval.
     """
-    from .effects import clopper_pearson
-
     ended = runs[runs["status"].isin(checks.USABLE)]
     rows = []
     for variant, group in ended.groupby("variant", sort=False):
