@@ -7,6 +7,7 @@ settings whose condition does not hold. Nothing here imports torch unless a widt
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
 import itertools
 from collections.abc import Sequence
@@ -40,6 +41,7 @@ from .config.overrides import (  # noqa: F401
     parse,
     typed,
     values,
+    variant_overrides,
 )
 from .config.presets import CONF, initialised, register_schema  # noqa: F401
 
@@ -149,10 +151,77 @@ def resolve(cfg: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
     if problems:
         raise BadInput("\n".join(dict.fromkeys(problems)))
     if matched:
-        from .models.matching import solve_width
-
-        config = solve_width(config)
+        config = _solved(config)
     return config
+
+
+def _solved(config: RunConfig) -> RunConfig:
+    """The configuration with the width that `model.match` and `model.match_to` ask for; these two stay for the record."""
+    from .models.matching import solve_width
+
+    classes = class_count(config)
+    width = solve_width(config, classes, _match_target(config, classes))
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, width=width))  # type: ignore[call-arg]
+
+
+def match_record(config: RunConfig, num_classes: int) -> dict[str, Any] | None:
+    """What a run's record says of its match; None where nothing was matched.
+
+    E.g. {"what": "params", "to": "block=conv", "width": 1.638, "target": 600000, "count": 600764, "error": 0.0013}.
+    """
+    from .models.matching import count
+
+    model = config.model
+    if not isinstance(model, SkeletonConfig) or model.match is Match.none:
+        return None
+    target, counted = _match_target(config, num_classes), count(config, num_classes, model.match)
+    return {
+        "what": model.match.name,
+        "to": model.match_to,
+        "width": model.width,
+        "target": target,
+        "count": counted,
+        "error": counted / target - 1,
+    }
+
+
+def _match_target(config: RunConfig, num_classes: int) -> int:
+    """The count that `match_to` names: a number, or that of a reference variant on the same images and classes."""
+    assert isinstance(config.model, SkeletonConfig)
+    wanted = config.model.match_to
+    assert wanted is not None
+    try:
+        target = wanted if isinstance(wanted, int) else int(float(wanted))
+    except (ValueError, OverflowError):
+        return _reference_count(config, str(wanted), num_classes)
+    if target < 1:
+        raise BadInput(f"model.match_to={wanted} is not allowed: a count >= 1")
+    return target
+
+
+def _reference_count(config: RunConfig, text: str, num_classes: int) -> int:
+    from .models.matching import count
+
+    assert isinstance(config.model, SkeletonConfig)
+    overrides = variant_overrides(text)
+    data = [o for o in overrides if o.lstrip("+").startswith(("data=", "data."))]
+    if data:
+        raise BadInput(f"model.match_to: {', '.join(data)}: the reference is counted on this run's own data")
+    size = f"data.image_size={config.data.image_size}"
+    try:
+        reference = compose([f"data={config.data.name}", size, f"data.num_classes={num_classes}", *overrides])
+        return count(reference, num_classes, config.model.match)
+    except BadInput as error:
+        raise BadInput(f"model.match_to={text!r}: {error}") from error
+
+
+def class_count(config: RunConfig) -> int:
+    """The classes of a configuration's data; read from the data where the configuration leaves them open."""
+    if config.data.num_classes:
+        return config.data.num_classes
+    from .data import sizes
+
+    return sizes(config.data)[3]
 
 
 def from_record(recorded: dict[str, Any]) -> RunConfig:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .compose import CONF, check_given_once, compose, compose_sweep, register_schema, unknown
+from .compose import CONF, check_given_once, compose, compose_sweep, match_record, register_schema, unknown
 from .config import RECIPE, BadInput, RunConfig, flat, placements, plain
 from .config.identity import command, quoted, run_id
 from .console.say import refuse, say
@@ -164,7 +164,6 @@ def _network(config: RunConfig, classes: int) -> torch.nn.Module:
 def _carry_out(
     job: _Job, record: Record, name: str, context: Mapping[str, str], told_to_stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    from .models import matching
     from .record import checkpoint
     from .record.wandb_mirror import WandbMirror
     from .training import environment
@@ -194,7 +193,7 @@ def _carry_out(
         "receptive_field": counts.field,
         "activation_bytes": counts.activation_bytes,
         **placements(config.block),
-        "match": matching.record(config, classes),
+        "match": match_record(config, classes),
         "num_classes": classes,
         "images": {"train": images, "val": len(job.data.val), "test": len(job.data.test)},
         "data_digest": job.data.digest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any, cast
@@ -44,6 +45,20 @@ def values(overrides: Sequence[str]) -> dict[str, Any]:
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Raises BadInput for what is no override, with the way to write it."""
     return [override for line in overrides for override in _parse_line(line)]
+
+
+def variant_overrides(text: str) -> list[str]:
+    """The overrides that a variant's text stands for: split as a shell does; the first may be a model's name alone.
+
+    "inception_v3 model.form=keras" -> ["model=inception_v3", "model.form=keras"]. Raises BadInput.
+    """
+    try:
+        overrides = shlex.split(text)
+    except ValueError as error:
+        raise BadInput(f"{text}: {error}") from error
+    if overrides and "=" not in overrides[0]:
+        overrides[0] = f"model={overrides[0]}"
+    return overrides
 
 
 @functools.lru_cache(maxsize=4096)  # the grammar takes milliseconds, and the jobs of a sweep share most of their lines

@@ -12,14 +12,13 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from ..compose import check_given_once, compose, unknown
+from ..compose import check_given_once, class_count, compose, unknown, variant_overrides
 from ..config import BadInput
 from ..config.listing import axis_rows, axis_table
 from ..config.registry import CONFIGS
 from ..console.say import refuse
 from ..console.tables import print_table
 from .complexity import Complexity, complexity
-from .matching import class_count, variant_overrides
 
 
 def by_kind(counts: Complexity) -> tuple[Counter[str], Counter[str]]:

@@ -1,18 +1,16 @@
-"""Variants of equal size: the width at which a count meets a number or another variant, solved on meta tensors."""
+"""Variants of equal size: the width at which a count meets a target, solved on meta tensors."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..config import BadInput, Match as What, RunConfig, SkeletonConfig
+from ..config import BadInput, Match, RunConfig, SkeletonConfig
 from . import build_model
 from .complexity import trainable
 
@@ -26,43 +24,19 @@ DIGITS = 4
 """Significant digits of a solved width: enough for any width up to 10,000 channels, and readable in a record."""
 
 
-@dataclass(frozen=True)
-class Match:
-    """A solved width, what is counted there, and what it was to meet."""
+def solve_width(config: RunConfig, num_classes: int, target: int) -> float:
+    """The width at which the count that `model.match` names is nearest to target. Deterministic; nothing is allocated.
 
-    what: What
-    width: float
-    count: int
-    target: int
-
-    @property
-    def error(self) -> float:
-        """Signed relative error of the count."""
-        return self.count / self.target - 1
-
-
-def solve_width(config: RunConfig, num_classes: int | None = None) -> RunConfig:
-    """The configuration with the width that `model.match` and `model.match_to` ask for; these two stay for the record.
-
-    num_classes: needed where `data.num_classes` is 0; else it is read from the data. Raises BadInput where no width comes
-    within TOLERANCE.
+    Raises BadInput where no width comes within TOLERANCE.
     """
-    return _at_width(config, solve(config, num_classes).width)
-
-
-def solve(config: RunConfig, num_classes: int | None = None) -> Match:
-    """The width whose count is nearest to what `model.match_to` names. Deterministic; nothing is allocated."""
     assert isinstance(config.model, SkeletonConfig)
-    classes, what = num_classes or class_count(config), config.model.match
-    target = _target(config, classes)
-    if target < 1:
-        raise BadInput(f"model.match_to={config.model.match_to} is not allowed: a count >= 1")
+    what = config.model.match
     counts: dict[float, int] = {}
     positions: dict[str, int] = {}
 
     def at(width: float) -> int:
         if width not in counts:
-            counts[width] = count(_at_width(config, width), classes, what, positions)
+            counts[width] = count(_at_width(config, width), num_classes, what, positions)
         return counts[width]
 
     _search(at, target)
@@ -72,12 +46,12 @@ def solve(config: RunConfig, num_classes: int | None = None) -> Match:
         # Different widths can round to the same channels: name two different counts.
         second = next((w for w in nearest if (counts[w] - target) * (counts[width] - target) < 0), None)
         second = second or next((w for w in nearest if counts[w] != counts[width]), width)
-        words = " and ".join(f"model.width={w:g} -> {counts[w]:,}" for w in sorted({width, second}))
+        widths = " and ".join(f"model.width={w:g} -> {counts[w]:,}" for w in sorted({width, second}))
         raise BadInput(
             f"model.match={what.name}: no width of model={config.model.name} comes within {TOLERANCE:.0%} of {target:,}; "
-            f"the nearest: {words}"
+            f"the nearest: {widths}"
         )
-    return Match(what, width, counts[width], target)
+    return width
 
 
 def _search(at: Callable[[float], int], target: int) -> None:
@@ -119,39 +93,20 @@ def _start(at: Callable[[float], int]) -> float:
     return 1.0
 
 
-def record(config: RunConfig, num_classes: int | None = None) -> dict[str, Any] | None:
-    """What a run's record says of its match; None where nothing was matched.
-
-    E.g. {"what": "params", "to": "block=conv", "width": 1.638, "target": 600000, "count": 600764, "error": 0.0013}.
-    """
-    if not isinstance(config.model, SkeletonConfig) or config.model.match is What.none:
-        return None
-    classes, model = num_classes or class_count(config), config.model
-    found = Match(model.match, model.width, count(config, classes, model.match), _target(config, classes))
-    return {
-        "what": model.match.name,
-        "to": model.match_to,
-        "width": found.width,
-        "target": found.target,
-        "count": found.count,
-        "error": found.error,
-    }
-
-
-def count(config: RunConfig, num_classes: int, what: What, positions: dict[str, int] | None = None) -> int:
+def count(config: RunConfig, num_classes: int, what: Match, positions: dict[str, int] | None = None) -> int:
     """Trainable parameters, those outside the head, or multiply-accumulates of one image.
 
     positions: filled by the first call and used by later ones, which may differ in width alone.
     """
     network = build_model(config, num_classes, device="meta")
-    if what is What.macs:
+    if what is Match.macs:
         return _macs(network, config.data.image_size, {} if positions is None else positions)
-    head = getattr(network, "head", None) if what is What.body_params else None
+    head = getattr(network, "head", None) if what is Match.body_params else None
     return trainable(network) - (trainable(head) if isinstance(head, nn.Module) else 0)
 
 
 def _macs(network: nn.Module, image_size: int, positions: dict[str, int]) -> int:
-    """What `complexity.measure` counts, but faster: where each layer works does not depend on the width and is traced once."""
+    """Match `complexity.measure` counts, but faster: where each layer works does not depend on the width and is traced once."""
     layers = {name: m for name, m in network.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))}
     if not positions.keys() >= layers.keys():
         positions.clear()
@@ -172,58 +127,6 @@ def _macs(network: nn.Module, image_size: int, positions: dict[str, int]) -> int
             for hook in hooks:
                 hook.remove()
     return sum(positions.get(name, 0) * module.weight.numel() for name, module in layers.items())
-
-
-def class_count(config: RunConfig) -> int:
-    """The classes of a configuration's data; read from the data where the configuration leaves them open."""
-    if config.data.num_classes:
-        return config.data.num_classes
-    from ..data import sizes
-
-    return sizes(config.data)[3]
-
-
-def variant_overrides(text: str) -> list[str]:
-    """The overrides that a variant's text stands for: words of a shell, the first may be a model's name alone.
-
-    "inception_v3 model.form=keras" -> ["model=inception_v3", "model.form=keras"]. Raises BadInput.
-    """
-    try:
-        words = shlex.split(text)
-    except ValueError as error:
-        raise BadInput(f"{text}: {error}") from error
-    if words and "=" not in words[0]:
-        words[0] = f"model={words[0]}"
-    return words
-
-
-def _target(config: RunConfig, num_classes: int) -> int:
-    """The count that `match_to` names, directly or by a reference variant on the same images and classes."""
-    assert isinstance(config.model, SkeletonConfig)
-    wanted = config.model.match_to
-    assert wanted is not None
-    if isinstance(wanted, int):
-        return wanted
-    try:
-        return int(float(wanted))
-    except (ValueError, OverflowError):
-        return _reference_count(config, wanted, num_classes)
-
-
-def _reference_count(config: RunConfig, text: str, num_classes: int) -> int:
-    from ..compose import compose
-
-    assert isinstance(config.model, SkeletonConfig)
-    overrides = variant_overrides(text)
-    data = [o for o in overrides if o.lstrip("+").startswith(("data=", "data."))]
-    if data:
-        raise BadInput(f"model.match_to: {', '.join(data)}: the reference is counted on this run's own data")
-    size = f"data.image_size={config.data.image_size}"
-    try:
-        reference = compose([f"data={config.data.name}", size, f"data.num_classes={num_classes}", *overrides])
-        return count(reference, num_classes, config.model.match)
-    except BadInput as error:
-        raise BadInput(f"model.match_to={text!r}: {error}") from error
 
 
 def _at_width(config: RunConfig, width: float) -> RunConfig:

