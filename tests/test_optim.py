@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from fractions import Fraction
+
 import pytest
 import torch
 
 from sepconv_lab.compose import compose
+from sepconv_lab.config.identity import identity
 from sepconv_lab.models import build_model
 from sepconv_lab.training.optim import RMSpropTF, learning_rate, make_optimizer, parameter_groups
 
@@ -63,6 +68,30 @@ def test_schedules_stay_within_their_bounds(schedule: str) -> None:
     assert max(rates) <= 0.5
     assert rates[0] < 0.1
     assert (rates[-1] < max(rates)) == (schedule != "constant")
+
+
+def test_a_staircase_falls_where_it_is_written() -> None:
+    """Lengths in epochs, samples and steps that binary fractions round: each fall comes at the first step at or past k lengths,
+    in exact arithmetic."""
+    for length, per_epoch in itertools.product(("0.1", "0.3", "0.7", "1.1", "1.4", "2.2", "2.4"), (7, 100, 313)):
+        config = compose(["train.schedule=exponential", f"train.decay_every={length}", "train.decay_rate=0.5"]).train
+        rate, stair = learning_rate(config, 10**9, per_epoch), Fraction(length) * per_epoch
+        for k in (1, 2, 3, 7, 100):
+            falls = math.ceil(k * stair)
+            assert rate(falls) == config.lr * config.decay_rate ** math.floor(falls / stair)
+            assert rate(falls - 1) == config.lr * config.decay_rate ** math.floor((falls - 1) / stair)
+    samples = compose(["train.schedule=exponential", "train.decay_unit=samples", "train.batch_size=49",
+                       "train.decay_every=490", "train.decay_rate=0.5"]).train  # fmt: skip
+    assert [learning_rate(samples, 100, 20)(s) / samples.lr for s in (9, 10, 19, 20)] == [1, 0.5, 0.5, 0.25]
+
+
+def test_an_exact_staircase_enters_the_ids_that_it_changes() -> None:
+    """The paper's two epochs keep their id; 1.1 epochs, whose falls moved, have another."""
+    first, second = (
+        identity(compose(["train.schedule=exponential", f"train.decay_every={length}"]), "") for length in (2, 1.1)
+    )
+    assert "train.staircase" not in first
+    assert second["train.staircase"] == "exact"
 
 
 @pytest.mark.parametrize(("optimizer", "lr"), [("sgd", 0.05), ("rmsprop", 0.05), ("adamw", 0.003)])

@@ -7,11 +7,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any
 
 from . import registry
 from .fields import active, plain, settings
 from .run import GROUPS, RECIPE, RunConfig, complete
+from .train import DecayUnit, Schedule, TrainConfig
 
 
 def identity(config: RunConfig, data_digest: str, weights_digest: str | None = None) -> dict[str, Any]:
@@ -31,7 +33,15 @@ def identity(config: RunConfig, data_digest: str, weights_digest: str | None = N
             value = getattr(node, f.name)
             if f.metadata["identity"] and active(node, f) and value != f.metadata["neutral"]:
                 found[prefix + f.name] = value + 0.0 if isinstance(value, float) else plain(value)  # -0.0 is 0.0
+    if config.train.schedule is Schedule.exponential and not _binary_staircase(config.train):
+        found["train.staircase"] = "exact"  # rounding put these a step late before
     return found
+
+
+def _binary_staircase(train: TrainConfig) -> bool:
+    """Whether the length of a stair has no rounding, so that the schedule was exact from the beginning."""
+    whole = train.decay_unit is not DecayUnit.samples or train.batch_size & (train.batch_size - 1) == 0
+    return whole and Fraction(repr(train.decay_every)) == Fraction(train.decay_every)
 
 
 def run_id(config: RunConfig, data_digest: str, weights_digest: str | None = None) -> str:

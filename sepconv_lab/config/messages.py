@@ -18,5 +18,5 @@ def unknown(what: str, word: str, known: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says first."""
-    return str(error).strip().splitlines()[0]
+    """What an error says first, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..config import Activation, BadInput, Form, InceptionBlockConfig, Order, XceptionBlockConfig
+from ..config import Activation, BadInput, Form, InceptionBlockConfig, Order, Padding, XceptionBlockConfig
 from ..config.registry import builder
 from ..models.blocks import InceptionTowers, XceptionBlock
 from ..models.layers import ACTIVATIONS, Conventions, SeparableConv2d
@@ -85,8 +85,8 @@ def rebracket(layers: Sequence[SeparableConv2d], act: Activation) -> nn.Sequenti
     """A stack of depthwise-first layers, each followed by `act`, as pointwise-first layers between two boundary operations.
 
     With D and P the two operations and s = [out_norm] -> act: D P s  D P s ... D P s = D  (P s D) ... (P s D)  P s (claim C5).
-    The inner layers are pointwise first with s between their operations and nothing after. Weights are copied, widths may
-    differ. Raises BadInput unless every layer is depthwise first with nothing between its operations.
+    The inner layers are pointwise first with s between their operations and nothing after. Weights are copied, widths, strides and
+    conventions of padding may differ. Raises BadInput unless every layer is depthwise first with nothing between its operations.
     """
     for layer in layers:
         if next(iter(layer)) is not layer.get_submodule("depthwise"):
@@ -100,13 +100,14 @@ def rebracket(layers: Sequence[SeparableConv2d], act: Activation) -> nn.Sequenti
             pointwise.in_channels,
             depthwise.out_channels,
             depthwise.kernel_size[0],
+            depthwise.stride[0],
             order=Order.pointwise_first,
             mid_norm=hasattr(layer, "out_norm"),
             mid_act=act,
             out_norm=False,
             segments=depthwise.groups,
             depth_multiplier=depthwise.in_channels / depthwise.out_channels,
-            conventions=_conventions(layer),
+            conventions=dataclasses.replace(_conventions(layer), padding=_padding(depthwise)),
         )
         state = {f"pointwise.{k}": v for k, v in pointwise.state_dict().items()}
         state |= {f"depthwise.{k}": v for k, v in depthwise.state_dict().items()}
@@ -170,6 +171,11 @@ def _conventions(module: nn.Module) -> Conventions:
     if norm is None or norm.momentum is None:
         return Conventions()
     return Conventions(norm_eps=norm.eps, norm_momentum=norm.momentum)
+
+
+def _padding(conv: nn.Conv2d) -> Padding:
+    """The convention by which a convolution pads; where its stride is 1 both are the same."""
+    return Padding.tf if getattr(conv, "pad_first", False) else Padding.symmetric
 
 
 def _like(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ from .layers import is_depthwise
 
 @dataclass(frozen=True)
 class Row:
-    """One layer with weights, or one pool. `field` and `jump` are pixels of the input: receptive field, stride so far."""
+    """One layer with weights, or one pool. `field` and `jump` are pixels of the input: receptive field, stride so far; of a
+    field that is no square, the longer side."""
 
     name: str
     kind: str
@@ -64,14 +65,21 @@ def trainable(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
+Pair = tuple[int, int]
+"""Of height and width."""
+
+
 class _Tracer(TorchFunctionMode):
-    """Follows the receptive field (field, jump) from tensor to tensor through whatever the network computes."""
+    """Follows the receptive field from tensor to tensor through whatever the network computes.
+
+    `fields`: id of a tensor -> (field, jump), each of height and width, since 1x7 after 7x1 widens each side once.
+    """
 
     _WINDOWS = ("conv2d", "max_pool2d", "avg_pool2d")
 
     def __init__(self) -> None:
         super().__init__()
-        self.fields: dict[int, tuple[int, int]] = {}
+        self.fields: dict[int, tuple[Pair, Pair]] = {}
         self.keep: list[Tensor] = []  # ids stay unique while the tensors live
         self.macs = 0
 
@@ -86,27 +94,41 @@ class _Tracer(TorchFunctionMode):
         known = [self.fields[id(t)] for t in inputs if id(t) in self.fields]
         if not known:
             return out
-        field, jump = max(k[0] for k in known), max(k[1] for k in known)
+        fields, jumps = zip(*known, strict=True)
+        field, jump = _largest(fields), _largest(jumps)
         name = (resolve_name(func) or "").rsplit(".", 1)[-1]
         if name in self._WINDOWS:
             kernel, stride = self._window(name, args, kwargs)
-            field, jump = field + (kernel - 1) * jump, jump * stride
+            field = (field[0] + (kernel[0] - 1) * jump[0], field[1] + (kernel[1] - 1) * jump[1])
+            jump = (jump[0] * stride[0], jump[1] * stride[1])
         self.fields[id(out)] = (field, jump)
         self.keep.append(out)
         return out
 
     @staticmethod
-    def _window(name: str, args: Any, kwargs: Any) -> tuple[int, int]:
-        def largest(v: Any) -> int:
-            return max(v) if isinstance(v, (tuple, list)) else int(v)
+    def _window(name: str, args: Any, kwargs: Any) -> tuple[Pair, Pair]:
+        """Kernel, with its dilation, and stride."""
+
+        def argument(position: int, keyword: str, default: Any = None) -> Any:
+            return args[position] if len(args) > position else kwargs.get(keyword, default)
 
         if name == "conv2d":
-            weight = args[1] if len(args) > 1 else kwargs["weight"]
-            stride = args[3] if len(args) > 3 else kwargs.get("stride", 1)
-            return max(weight.shape[2:]), largest(stride)
-        kernel = args[1] if len(args) > 1 else kwargs["kernel_size"]
-        stride = args[2] if len(args) > 2 else kwargs.get("stride")
-        return largest(kernel), largest(kernel if stride is None or stride == [] else stride)
+            kernel, stride = tuple(argument(1, "weight").shape[2:]), _pair(argument(3, "stride", 1))
+            dilation = _pair(argument(5, "dilation", 1))
+        else:
+            kernel, stride = _pair(argument(1, "kernel_size")), argument(2, "stride")
+            stride = kernel if stride is None or stride == [] else _pair(stride)
+            dilation = _pair(argument(4, "dilation", 1)) if name == "max_pool2d" else (1, 1)
+        return (1 + (kernel[0] - 1) * dilation[0], 1 + (kernel[1] - 1) * dilation[1]), stride
+
+
+def _pair(value: Any) -> Pair:
+    return (int(value[0]), int(value[-1])) if isinstance(value, (tuple, list)) else (int(value), int(value))
+
+
+def _largest(pairs: Iterable[Pair]) -> Pair:
+    heights, widths = zip(*pairs, strict=True)
+    return max(heights), max(widths)
 
 
 def measure(network: nn.Module, image_size: int) -> Complexity:
@@ -121,7 +143,7 @@ def measure(network: nn.Module, image_size: int) -> Complexity:
             if isinstance(module, (nn.Conv2d, nn.Linear)) and weight is not None:
                 positions = out[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
                 macs = positions * weight.numel()
-            field, jump = tracer.fields.get(id(out), (0, 0))
+            field, jump = map(max, tracer.fields.get(id(out), ((0, 0), (0, 0))))
             kind = kind_of(module) if kind_of(module) != "other" else "pool"
             rows.append(Row(name, kind, tuple(out.shape[1:]), trainable(module), macs, field, jump))
 
@@ -145,7 +167,7 @@ def measure(network: nn.Module, image_size: int) -> Complexity:
     was_training = network.training
     network.train()
     image = torch.empty(2, 3, image_size, image_size, device="meta")  # BatchNorm wants more than one value a channel
-    tracer.fields[id(image)] = (1, 1)
+    tracer.fields[id(image)] = (1, 1), (1, 1)
     try:
         with tracer, torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
             network(image)

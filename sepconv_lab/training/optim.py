@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -70,14 +71,22 @@ def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optim
     return torch.optim.AdamW(groups, config.lr, betas=(config.beta1, config.beta2))
 
 
+def staircase(config: TrainConfig, steps_per_epoch: int) -> Fraction:
+    """Steps from one fall of the exponential schedule to the next, exactly as the setting is written.
+
+    In floating point 1.1 epochs of 100 steps are a little more than 110, and every fall came one step late.
+    """
+    unit = {
+        DecayUnit.epochs: Fraction(steps_per_epoch),
+        DecayUnit.samples: Fraction(1, config.batch_size),
+        DecayUnit.steps: Fraction(1),
+    }[config.decay_unit]
+    return Fraction(repr(config.decay_every)) * unit
+
+
 def learning_rate(config: TrainConfig, total_steps: int, steps_per_epoch: int) -> Callable[[int], float]:
     """step (from 0) -> learning rate of that step."""
-    unit = {
-        DecayUnit.epochs: float(steps_per_epoch),
-        DecayUnit.samples: 1 / config.batch_size,
-        DecayUnit.steps: 1.0,
-    }[config.decay_unit]
-    stair, warmup = config.decay_every * unit, config.warmup_epochs * steps_per_epoch
+    stair, warmup = staircase(config, steps_per_epoch), config.warmup_epochs * steps_per_epoch
 
     def rate(step: int) -> float:
         if config.schedule is Schedule.onecycle:

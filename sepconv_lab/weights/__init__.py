@@ -2,17 +2,21 @@
 
     python -m sepconv_lab.weights FILE --model xception [overrides ...] --out OUT.safetensors
 
-FILE is Keras's layer-per-group HDF5, a PyTorch state dict of the well-known ports, or safetensors of either kind of names.
+FILE is Keras's (.h5, .weights.h5 or .keras), a PyTorch state dict or checkpoint of the well-known ports, or safetensors
+of either kind of names.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import json
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +26,17 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ..config import BadInput, InceptionV3Config, InceptionV3Form, RunConfig
+from ..config.messages import first_line
 from ..disk import replacing
 from ..models import build_model
-from .keras_hdf5 import match_layers, read_hdf5
+from .keras_hdf5 import match_layers, read_hdf5, read_keras_archive
 from .keras_order import Shape, keras_layers
 from .torch_names import ALIASES, DROPPED, torch_names
 
+STATE_DICTS = ("state_dict", "model_state_dict", "model")
+"""Where training scripts keep the weights among the rest of a checkpoint."""
+WRAPPERS = ("_orig_mod.", "module.", "model.", "net.")
+"""What stands before all names of a network that was compiled, distributed, averaged, or a field of a Lightning module."""
 OPTIONAL = "num_batches_tracked"
 """Counters of BatchNorm that some files have and nothing here reads."""
 
@@ -66,7 +75,7 @@ def save_weights(state: Mapping[str, Tensor], path: str | Path, about: Mapping[s
         with replacing(path) as file:
             file.write(save({name: tensor.contiguous() for name, tensor in state.items()}, metadata))
     except (OSError, SafetensorError) as error:
-        raise BadInput(f"{path} cannot be written: {_first_line(error)}") from error
+        raise BadInput(f"{path} cannot be written: {first_line(error)}") from error
 
 
 def import_weights(
@@ -96,8 +105,9 @@ def import_weights(
 
 def _fit(path: Path, network: nn.Module, without_head: bool) -> tuple[dict[str, Tensor], list[str], list[str]]:
     """(tensors by our names, problems, notes)"""
-    if _magic(path) == "hdf5":
-        return match_layers(keras_layers(network), read_hdf5(path), network.state_dict(), without_head)
+    if (kind := _magic(path)) in ("hdf5", "keras"):
+        groups = read_hdf5(path, str(path)) if kind == "hdf5" else read_keras_archive(path)
+        return match_layers(keras_layers(network), groups, network.state_dict(), without_head)
     tensors, notes = _read_named(path, network)
     expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
     if without_head:
@@ -129,9 +139,13 @@ def _existing(path: str | Path) -> Path:
 
 
 def _magic(path: Path) -> str:
-    """The format by content: hdf5, safetensors, or else torch."""
+    """The format by content: hdf5, keras (a zip that holds HDF5), safetensors, or else torch."""
     with path.open("rb") as file:
         start = file.read(9)
+    if start[:4] == b"PK\x03\x04":
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+            if any(name.endswith((".weights.h5", "config.json")) for name in archive.namelist()):
+                return "keras"
     if start[:8] == b"\x89HDF\r\n\x1a\n":
         return "hdf5"
     return "safetensors" if start[8:9] == b"{" else "torch"
@@ -141,17 +155,22 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise BadInput(f"{path} is no file of safetensors: {_first_line(error)}") from error
+        raise BadInput(f"{path} is no file of safetensors: {first_line(error)}") from error
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
+        # Training scripts pickle their command line beside the tensors: an empty shell of plain values, harmless to make.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            values = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever unpickling hostile or broken bytes may raise
+        refused = re.search(r"(?:GLOBAL|Unsupported (?:class|global):?(?: GLOBAL)?) ([\w.]+)", str(error))
+        what = f"it holds an object of {refused[1]}" if refused else first_line(error)
         raise BadInput(
-            f"{path} is no PyTorch file of tensors alone, and nothing else in it is executed: {_first_line(error)}"
+            f"{path} is no PyTorch file of tensors alone, and nothing else in it is executed: {what}. Where you trust it, "
+            "save its state dict: torch.save(torch.load(FILE, weights_only=False)['state_dict'], OUT)"
         ) from error
-    for key in ("state_dict", "model_state_dict", "model"):
+    for key in STATE_DICTS:
         if isinstance(values, dict) and isinstance(values.get(key), dict):
             values = values[key]
     if not isinstance(values, dict) or not values or not all(isinstance(v, Tensor) for v in values.values()):
@@ -159,12 +178,19 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     return {str(name): tensor for name, tensor in values.items()}
 
 
+def _without_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names without what torch.compile, DDP, Lightning and averaging put before them; a Lightning module may hold more."""
+    while prefix := next((p for p in WRAPPERS if 2 * sum(n.startswith(p) for n in tensors) > len(tensors)), ""):
+        tensors = {name.removeprefix(prefix): t for name, t in tensors.items()}
+    return tensors
+
+
 def _read_named(path: Path, network: nn.Module) -> tuple[dict[str, Tensor], list[str]]:
     """Tensors by our names, from a file with ours or a port's. Names that neither has stay as they are."""
     tensors = _read_safetensors(path) if _magic(path) == "safetensors" else _read_torch(path)
     notes = []
-    if all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): t for name, t in tensors.items()}
+    tensors.pop("n_averaged", None)  # the counter of torch's AveragedModel
+    tensors = _without_wrappers(tensors)
     theirs = {port: ours for ours, port in torch_names(network).items()}
     if len(tensors.keys() & theirs.keys()) > len(tensors.keys() & network.state_dict().keys()):
         for alias, name in ALIASES.items():
@@ -215,7 +241,3 @@ def _hints(path: Path, config: RunConfig, classes: int, problems: list[str], wit
 def model_words(config: RunConfig) -> str:
     form = f" model.form={config.model.form.name}" if isinstance(config.model, InceptionV3Config) else ""
     return f"model={config.model.name}{form}"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]

@@ -2,7 +2,8 @@
 
     python -m sepconv_lab.weights FILE --model xception [overrides ...] --out OUT.safetensors
 
-FILE is Keras's layer-per-group HDF5, a PyTorch state dict of the well-known ports, or safetensors of either kind of names.
+FILE is Keras's (.h5, .weights.h5 or .keras), a PyTorch state dict or checkpoint of the well-known ports, or safetensors
+of either kind of names.
 """
 
 from __future__ import annotations

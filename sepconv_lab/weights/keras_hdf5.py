@@ -1,20 +1,28 @@
-"""Keras's layer-per-group HDF5 files, matched with a network by the order and shapes of their layers."""
+"""Keras's files of weights, matched with a network by the order and shapes of their layers."""
 
 from __future__ import annotations
 
 import difflib
+import io
 import itertools
-from collections.abc import Mapping
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..config import BadInput
+from ..config.messages import first_line
 from .keras_order import KerasLayer, Shape, from_keras, kind_of
+
+CONFIG_LIMIT, WEIGHTS_LIMIT = 64 << 20, 4 << 30
+"""Bytes, unpacked, up to which the parts of a `.keras` file are read."""
 
 
 @dataclass(frozen=True)
@@ -29,27 +37,74 @@ class Group:
         return tuple(tuple(t.shape) for t in self.tensors)
 
 
-def read_hdf5(path: Path) -> list[Group]:
-    """The layers with weights of a layer-per-group HDF5 file (or a whole model saved as one). Raises BadInput."""
+def read_hdf5(file: Path | BinaryIO, name: str) -> list[Group]:
+    """The layers with weights of a Keras file: one group a layer (also inside a whole model's), or Keras 3's `.weights.h5`.
+
+    Raises BadInput, naming the file as `name`.
+    """
     try:
         import h5py
     except ImportError as error:
         raise BadInput("reading Keras's HDF5 files needs h5py: pip install 'sepconv_lab[keras]'") from error
     try:
-        with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
+        with h5py.File(file, "r") as opened:
+            root = opened.get("model_weights", opened)
             names = _names(root, "layer_names")
-            if not names:
-                raise BadInput(
-                    f"{path} is no layer-per-group HDF5 file: it has no layer_names. Keras 3's own format (.weights.h5) is "
-                    "another one; docs/weights.md shows how to write this one from a model"
-                )
-            groups = [Group(n, tuple(_tensor(root[n][w]) for w in _names(root[n], "weight_names"))) for n in names]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+            if names:
+                groups = [Group(n, tuple(_tensor(root[n][w]) for w in _names(root[n], "weight_names"))) for n in names]
+            elif "layers" in root:
+                groups = list(_keras3_groups(root["layers"]))
+            else:
+                raise BadInput(f"{name} is no file of Keras's weights: it has neither layer_names nor a group `layers`")
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"{path} cannot be read as HDF5: {str(error).splitlines()[0]}") from error
+        raise BadInput(f"{name} cannot be read as HDF5: {first_line(error)}") from error
     return [group for group in groups if group.tensors]
+
+
+def read_keras_archive(path: Path) -> list[Group]:
+    """The layers with weights of a whole model saved by Keras 3 (`.keras`, a zip). Only its weights are read: nothing in it is
+    executed. Raises BadInput, also where a Lambda layer stands, which no network here has.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            sizes = {member.filename: member.file_size for member in archive.infolist()}
+            if "model.weights.h5" not in sizes or sizes.get("config.json", 0) > CONFIG_LIMIT:
+                raise BadInput(
+                    f"{path} is no model saved by Keras 3: it holds {', '.join(list(sizes)[:5]) or 'nothing'}"
+                )
+            if sizes["model.weights.h5"] > WEIGHTS_LIMIT:
+                raise BadInput(
+                    f"{path}: its weights take {sizes['model.weights.h5']:,} bytes; no network here is so large"
+                )
+            if "config.json" in sizes and b'"Lambda"' in archive.read("config.json"):
+                raise BadInput(
+                    f"{path} holds a Lambda layer, which is code; save the weights alone: model.save_weights"
+                )
+            return read_hdf5(io.BytesIO(archive.read("model.weights.h5")), str(path))
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise BadInput(f"{path} cannot be read as a model of Keras 3: {first_line(error)}") from error
+
+
+def _keras3_groups(layers: Any) -> Iterator[Group]:
+    """Keras 3 names a layer's group by its class and its place among the layers of that class: conv2d, conv2d_1, conv2d_2.
+
+    HDF5 lists them by the alphabet. A model inside the model has a group `layers` of its own.
+    """
+    for name in sorted(layers, key=_class_and_place):
+        layer = layers[name]
+        if "layers" in layer:
+            yield from _keras3_groups(layer["layers"])
+        elif "vars" in layer:
+            values = layer["vars"]
+            yield Group(name, tuple(_tensor(values[key]) for key in sorted(values, key=int)))
+
+
+def _class_and_place(name: str) -> tuple[str, int]:
+    match = re.fullmatch(r"(.*?)(?:_(\d+))?", name)
+    assert match is not None
+    return match[1], int(match[2] or 0)
 
 
 def _names(group: Any, attribute: str) -> list[str]:

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sepconv_lab.compose import compose
 from sepconv_lab.config import BUILTIN, BlockConfig, Form, InceptionV3Form, ModelConfig
 from sepconv_lab.models import build_model
-from sepconv_lab.models.complexity import complexity
+from sepconv_lab.models.complexity import complexity, measure
 from sepconv_lab.models.layers import MaxPool2d
 
 BLOCKS = [c().name for c in BUILTIN if issubclass(c, BlockConfig)]
@@ -108,6 +108,38 @@ def test_the_receptive_field_is_where_gradients_reach(words: str) -> None:
     assert image.grad is not None
     reached = image.grad.abs().sum((0, 1)).nonzero()
     assert (reached.max(0).values - reached.min(0).values + 1).tolist() == [field, field]
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_each_side_of_a_window_widens_its_own_side(dilation: int) -> None:
+    """1x7 and 7x1 one after the other see 7x7, at any stride, dilation and branch: where gradients reach is what is counted."""
+
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Identity()
+            self.wide = nn.Conv2d(3, 2, (1, 7), padding=(0, 3 * dilation), dilation=dilation)
+            self.tall = nn.Conv2d(2, 2, (7, 1), padding=(3 * dilation, 0), dilation=dilation)
+            self.both = nn.Conv2d(3, 2, 3, padding=1)
+            self.last = nn.Conv2d(4, 2, (3, 1), stride=(2, 1), padding=(1, 0))
+            self.end = nn.Conv2d(2, 1, (3, 5), padding=(1, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.end(self.last(torch.cat([self.tall(self.wide(x)), self.both(x)], 1)))
+
+    with torch.device("meta"):
+        counted = measure(Branches(), 64)
+    network, image = Branches(), torch.ones(1, 3, 65, 65, requires_grad=True)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(0.1)
+    out = network(image)
+    out[0, 0, out.shape[2] // 2, out.shape[3] // 2].backward()
+    assert image.grad is not None
+    reached = image.grad.abs().sum((0, 1)).nonzero()
+    sides = (reached.max(0).values - reached.min(0).values + 1).tolist()
+    assert sides == [7 + 6 * (dilation - 1) + 2 + 4, 7 + 6 * (dilation - 1) + 4]
+    assert counted.field == max(sides)
 
 
 def test_activation_memory_follows_what_is_kept() -> None:

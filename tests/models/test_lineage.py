@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from sepconv_lab.compose import compose
-from sepconv_lab.config import Activation, BadInput, Form, InceptionBlockConfig, Order, XceptionBlockConfig, flat
+from sepconv_lab.config import (
+    Activation,
+    BadInput,
+    Form,
+    InceptionBlockConfig,
+    Order,
+    Padding,
+    XceptionBlockConfig,
+    flat,
+)
 from sepconv_lab.config.registry import builder
 from sepconv_lab.lineage.__main__ import factor_walk, in_axes, main
 from sepconv_lab.lineage.equivalences import (
@@ -243,6 +252,24 @@ def test_the_identity_in_the_words_of_the_axes() -> None:
     inner = rebracket([m for n, m in stack().named_children() if n.startswith("layer")], ACT)[1]  # type: ignore[misc]
     built = block(second.block, 8, 5)  # type: ignore[arg-type]
     assert [n for n, _ in built.named_children()] == [n for n, _ in inner.named_children()]
+
+
+@pytest.mark.parametrize("padding", list(Padding))
+@pytest.mark.parametrize("strides", list(itertools.product((1, 2), repeat=3)))
+@pytest.mark.parametrize("size", [13, 16])
+def test_strides_and_padding_stay_with_their_operation(
+    strides: tuple[int, int, int], padding: Padding, size: int
+) -> None:
+    """Each depthwise convolution keeps its stride and its convention of padding in either bracketing, at even and odd sizes."""
+    conventions = Conventions(padding=padding)
+    layers = [
+        SeparableConv2d(i, o, k, s, conventions=conventions)
+        for (i, o), k, s in zip(itertools.pairwise((3, 6, 4, 5)), (3, 5, 3), strides, strict=True)
+    ]
+    chain = nn.Sequential(*(nn.Sequential(layer, ACTIVATIONS[ACT]()) for layer in layers)).double()
+    randomise(chain)
+    x = torch.randn(2, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(chain(x), rebracket(layers, ACT)(x), rtol=1e-10, atol=1e-10)
 
 
 def test_rebracket_refuses_what_is_no_such_stack() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import pickle
 from collections.abc import Callable
@@ -87,6 +88,55 @@ def test_keras_files_give_keras_logits(name: str, rename: bool, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["xception", "inception_v3"])
+@pytest.mark.parametrize("ending", [".weights.h5", ".keras"])
+def test_keras_3_files_give_the_same_state(name: str, ending: str, tmp_path: Path) -> None:
+    """What Keras writes today, whose groups HDF5 lists by the alphabet (conv2d_10 before conv2d_2), holds the same weights as
+    the published layout, also as a model inside a model."""
+    from .keras_models import OVERRIDES, keras, keras_model, write_hdf5
+
+    theirs = keras_model(name, seed=5)
+    write_hdf5(theirs, tmp_path / "published.h5")
+    overrides, states = OVERRIDES[name], []
+    whole = theirs
+    if ending == ".keras":
+        inputs = keras.Input((None, None, 3))
+        whole = keras.Model(inputs, theirs(inputs))
+        whole.save(tmp_path / "new.keras")
+    else:
+        theirs.save_weights(tmp_path / "new.weights.h5")
+    for file in ("published.h5", f"new{ending}"):
+        out = tmp_path / "out.safetensors"
+        assert run(tmp_path / file, "--model", name, *overrides[1:], "--out", out) == 0
+        states.append(load_file(out))
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_keras_archives_that_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Code in a Lambda layer, a zip of something else, a cut one: one message each, and nothing runs."""
+    import zipfile
+
+    def archive(name: str, **members: bytes) -> Path:
+        with zipfile.ZipFile(tmp_path / name, "w") as file:
+            for member, content in members.items():
+                file.writestr(member.replace("__", "."), content)
+        return tmp_path / name
+
+    lambda_layer = archive("a.keras", config__json=b'{"class_name": "Lambda"}', model__weights__h5=b"")
+    empty = archive("b.keras", config__json=b"{}")
+    broken = archive("c.keras", model__weights__h5=b"no HDF5")
+    cut = tmp_path / "d.keras"
+    cut.write_bytes(broken.read_bytes()[:60])
+    for file, message in ((lambda_layer, "Lambda"), (empty, "no model saved by Keras 3"), (broken, "HDF5"), (cut, "")):
+        assert run(file, "--model", "xception", *SMALL, "--out", tmp_path / "out.safetensors") == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert str(file) in error
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.slow
 def test_keras_files_that_do_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A missing layer, a file of another form and a file without a head are each named; the head is drawn when asked."""
     from .keras_models import keras_model, write_hdf5
@@ -127,7 +177,7 @@ def test_files_that_are_no_layer_per_group_files(tmp_path: Path, capsys: pytest.
         file.attrs["layer_names"] = [b"a"]
     (tmp_path / "cut.h5").write_bytes((tmp_path / "new.h5").read_bytes()[:600])
     for name, words in (
-        ("new", "no layer_names"),
+        ("new", "a conv layer"),
         ("text", "numbers are expected"),
         ("dangling", "cannot be read as HDF5"),
         ("cut", "cannot be read as HDF5"),
@@ -230,6 +280,35 @@ def test_variations_of_port_files(tmp_path: Path, same: Callable[..., None]) -> 
     save_file(names, tmp_path / "port.safetensors")
     assert run(tmp_path / "port.safetensors", *command) == 0
     same(made, "model=xception", *SMALL)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod.", "model._orig_mod."])
+def test_wrappers_leave_their_mark_before_names(prefix: str, tmp_path: Path, same: Callable[..., None]) -> None:
+    """torch.compile, DDP, Lightning and combinations, before a port's names and before ours, a criterion's beside them."""
+    made = network("model=xception", *SMALL)
+    command = ["--model", "xception", *SMALL, "--out", tmp_path / "out.safetensors"]
+    for names in (ported(made), made.state_dict()):
+        torch.save({"state_dict": {prefix + n: t for n, t in names.items()}}, tmp_path / "wrapped.ckpt")
+        assert run(tmp_path / "wrapped.ckpt", *command) == 0
+        same(made, "model=xception", *SMALL)
+
+
+def test_a_training_checkpoint_with_its_command_line(
+    tmp_path: Path, same: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """timm keeps its `argparse.Namespace` beside the weights: it loads; an object of any other class is named and refused."""
+    made = network("model=xception", *SMALL)
+    command = ["--model", "xception", *SMALL, "--out", tmp_path / "out.safetensors"]
+    arguments = argparse.Namespace(lr=0.1, model="legacy_xception", opt_betas=None)
+    checkpoint = {"epoch": 3, "arch": "legacy_xception", "state_dict": ported(made), "args": arguments, "version": 2}
+    torch.save(checkpoint, tmp_path / "timm.pth.tar")
+    assert run(tmp_path / "timm.pth.tar", *command) == 0
+    same(made, "model=xception", *SMALL)
+    torch.save(checkpoint | {"args": Path("x")}, tmp_path / "other.pth.tar")
+    assert run(tmp_path / "other.pth.tar", *command) == 2
+    error = capsys.readouterr().err
+    assert "pathlib" in error
+    assert "weights_only=False" in error
 
 
 def test_torchvisions_inception_v3(
