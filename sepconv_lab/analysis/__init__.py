@@ -14,6 +14,11 @@ checks      what may be compared, and the messages for what may not
 outcomes    a run's one number: ln(test error) of the averaged weights
 intervals   t, pooled, exact binomial, bootstrap: arrays in
 effects     contrasts with intervals; how many seeds would settle them
+decisions   what an interval decides
+looks       several looks at a study that hold one error together
+strata      fixed strata: the mean of their means, with its interval
+power       what a design can find, and what it takes
+variance    where the variance of an effect comes from, and what reduces it
 factorial   main effects, interactions, leave-one-out
 convergence curves, steps to a threshold, area, budgets
 pareto      accuracy against cost
@@ -34,10 +39,24 @@ from .claims import board, contrasts, of_the_paper as claims, rules, verdicts
 from .paper import tables
 from .read import export, frames, load, plans
 from .read.load import load_history, load_plans, load_runs
-from .stats import aa, checks, convergence, effects, factorial, intervals, outcomes, pareto
+from .stats import (
+    aa,
+    checks,
+    convergence,
+    decisions,
+    effects,
+    factorial,
+    intervals,
+    looks,
+    outcomes,
+    pareto,
+    power,
+    strata,
+    variance,
+)
 
 __all__ = [
-    "aa", "board", "checks", "claims", "contrasts", "convergence", "effects", "export", "factorial", "figures", "frames",
-    "intervals", "load", "load_history", "load_plans", "load_runs", "outcomes", "paper", "pareto", "plans", "rules",
-    "tables", "verdicts",
+    "aa", "board", "checks", "claims", "contrasts", "convergence", "decisions", "effects", "export", "factorial", "figures",
+    "frames", "intervals", "load", "load_history", "load_plans", "load_runs", "looks", "outcomes", "paper", "pareto", "plans",
+    "power", "rules", "strata", "tables", "variance", "verdicts",
 ]  # fmt: skip
