@@ -1,4 +1,4 @@
-"""`python -m sepconv_lab.analysis verdicts|export`: what the studies say, and results small enough to commit."""
+"""`python -m sepconv_lab.analysis verdicts|figure|export`: what the studies say, drawn, and small enough to commit."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from pathlib import Path
 
 from ..config import BadInput
 from .claims import board
+from .claims.of_the_paper import FIGURE06, FIGURE07_08, FIGURE09, FIGURE10
 from .notebook import show
 from .read import committed
 from .read.export import export
+from .read.load import load_history, load_runs
 
 RUNS, EXPERIMENTS = Path("runs"), Path("experiments")
+FIGURES = {6: FIGURE06, 7: FIGURE07_08, 8: FIGURE07_08, 9: FIGURE09, 10: FIGURE10}
+"""Number in the paper -> the study that makes it again."""
 
 
 def _verdicts(args: argparse.Namespace) -> None:
@@ -47,6 +51,18 @@ def _export(args: argparse.Namespace) -> None:
     print(f"{folder}: {about['runs']} runs{partial}, {kept:,} of {events:,} events, {size / 2**10:,.0f} KiB")
 
 
+def _figure(args: argparse.Namespace) -> None:
+    from . import figures
+
+    chosen = {"study": FIGURES[args.number], "label": args.label, "allow_partial": args.allow_partial}
+    runs, history = load_runs(args.source, **chosen), load_history(args.source, **chosen)
+    drawn = figures.beside_paper(args.number, runs, history, allow_partial=args.allow_partial)
+    try:
+        print(figures.save(drawn, args.to))
+    except (OSError, ValueError) as error:  # no such folder, or a format that matplotlib does not write
+        raise BadInput(f"--to {args.to}: {error}") from error
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m sepconv_lab.analysis", description=__doc__)
@@ -60,6 +76,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     shape.add_argument("--markdown", action="store_true", help="as a Markdown table")
     shape.add_argument("--verbose", action="store_true", help="every verdict as a paragraph, with all its parts")
     sub.set_defaults(do=_verdicts)
+    sub = commands.add_parser("figure", help="draw a figure of the paper from your own runs, the paper's beside it")
+    sub.add_argument("number", type=int, choices=sorted(FIGURES), help="the paper's number")
+    sub.add_argument(
+        "source", nargs="?", default=EXPERIMENTS, help="runs_dir or folder of results (default: experiments)"
+    )
+    sub.add_argument("--label", help="which results, where the study has several, e.g. cifar10")
+    sub.add_argument("--to", type=Path, required=True, help="file to write; its suffix decides the format")
+    sub.add_argument("--allow-partial", action="store_true", help="although runs have not ended")
+    sub.set_defaults(do=_figure)
     sub = commands.add_parser("export", help="write a study's results, small enough to commit")
     sub.add_argument("study")
     sub.add_argument("--runs-dir", default=str(RUNS), help="folder of the records (default: runs)")

@@ -200,3 +200,13 @@ def test_drawing_into_given_axes_makes_no_new_figure(figure10_runs: pd.DataFrame
     figure, (left, _) = style.panels(2)
     assert curves.figure10(figure10_runs, make_history(figure10_runs), ax=left) is left
     assert left.get_figure() is figure
+
+
+def test_the_figure_command_says_what_it_cannot_write(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A format that there is none of, a folder that there is none of: one message, exit code 2."""
+    from sepconv_lab.analysis.__main__ import main
+
+    results = str(Path(__file__).parents[2] / "experiments" / claims.FIGURE10 / "results" / "cifar10")
+    for to, words in (("figure.doc", "Format 'doc' is not supported"), ("none/figure.svg", "No such file")):
+        assert main(["figure", "10", results, "--to", str(tmp_path / to)]) == 2
+        assert words in capsys.readouterr().err
