@@ -26,11 +26,11 @@ from .config import (
     SkeletonConfig,
     active,
     complete,
-    plain,
     registry,
     settings,
     value_problems,
 )
+from .config.fields import as_typed
 from .config.messages import first_line, unknown
 from .config.overrides import (  # noqa: F401
     CHOICES,
@@ -269,24 +269,19 @@ def _effect_problems(key: str, config: RunConfig, value: Any) -> list[str]:
     group, _, name = key.rpartition(".")
     if key == "block" or group == "block":
         if not config.model.has_block:
-            return [
-                f"{key}={_text(value)}: model={config.model.name} is a literal network without blocks and refuses every block axis"
-            ]
+            literal = f"model={config.model.name} is a literal network without blocks"
+            return [f"{key}={as_typed(value)}: {literal} and refuses every block axis"]
         if name in config.model.absent_axes:
-            return [f"{key}={_text(value)}: model={config.model.name} has no use for block.{name}"]
+            return [f"{key}={as_typed(value)}: model={config.model.name} has no use for block.{name}"]
     node = getattr(config, group, None) if group else config
     if node is None or not name:
         return []
     for f, _ in settings(type(node)):
         if f.name == name and not active(node, f):
             needed = " and ".join(f"{group}.{_condition(c)}" for c in f.metadata["needs"].split(","))
-            return [f"{key}={_text(value)}: has no effect here; it needs {needed}"]
+            return [f"{key}={as_typed(value)}: has no effect here; it needs {needed}"]
     return []
 
 
 def _condition(needs: str) -> str:
     return needs.replace("=!", " other than ").replace("=none", " empty").replace("|", " or ")
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(plain(value))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .compose import check_given_once, from_record, unknown, values
 from .config import BadInput, RunConfig, flat, settings
+from .config.fields import as_typed, dotted
 from .config.identity import run_id
 from .console.tables import print_table
 from .record.metrics import PRIMARY, PRIMARY_RAW, shown
@@ -145,7 +146,7 @@ def _kind(config: RunConfig, key: str) -> type | None:
 
 def _equal(value: Any, wanted: Any) -> bool:
     numbers = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in (value, wanted)]
-    return value == wanted if all(numbers) else _text(value) == _text(wanted)
+    return value == wanted if all(numbers) else as_typed(value) == as_typed(wanted)
 
 
 def differences(a: Run, b: Run) -> dict[str, dict[str, tuple[Any, Any]]]:
@@ -165,25 +166,14 @@ def differences(a: Run, b: Run) -> dict[str, dict[str, tuple[Any, Any]]]:
     where = {"runs_dir", "force", "wandb.name", "wandb.notes"}
     return {
         "config": _changed(a.columns, b.columns, where),
-        "environment": _changed(*(_flatten({k: r.summary.get(k) for k in environment}) for r in (a, b))),
-        "result": _changed(*(_flatten({k: r.summary.get(k) for k in result}) for r in (a, b))),
+        "environment": _changed(*(dotted({k: r.summary.get(k) for k in environment}) for r in (a, b))),
+        "result": _changed(*(dotted({k: r.summary.get(k) for k in result}) for r in (a, b))),
     }
 
 
 def _changed(a: Mapping[str, Any], b: Mapping[str, Any], skip: set[str] = frozenset()) -> dict[str, tuple[Any, Any]]:  # type: ignore[assignment]
     keys = [k for k in {**a, **b} if k not in skip]
     return {k: (a.get(k), b.get(k)) for k in keys if a.get(k) != b.get(k)}
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        out |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return out
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
 def _short(value: Any) -> str:
@@ -193,7 +183,7 @@ def _short(value: Any) -> str:
         return f"{value:,}"
     if value is None:
         return "-"
-    text = _text(value)
+    text = as_typed(value)
     return text[:12] if len(text) >= 40 and " " not in text else text  # a digest, a commit
 
 
@@ -213,7 +203,7 @@ def _list(args: argparse.Namespace) -> None:
     varied = [
         k
         for k in (found[0].columns if found else ())
-        if len({_text(r.columns.get(k)) for r in found}) > 1 and not k.startswith("wandb.")
+        if len({as_typed(r.columns.get(k)) for r in found}) > 1 and not k.startswith("wandb.")
     ]
     if args.columns:
         varied = args.columns.split(",")
@@ -225,7 +215,7 @@ def _list(args: argparse.Namespace) -> None:
         metrics = run.summary.get("metrics") or {}
         accuracy = metrics.get(PRIMARY, metrics.get(PRIMARY_RAW))
         rows.append([run.record.run_id, run.summary["status"], "-" if accuracy is None else f"{accuracy:.4f}",
-                     *(_text(run.columns.get(k)) for k in varied)])  # fmt: skip
+                     *(as_typed(run.columns.get(k)) for k in varied)])  # fmt: skip
     if rows:
         print_table(["run", "status", "test top1", *varied], rows)
     if problems:

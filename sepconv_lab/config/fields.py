@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from enum import Enum
 from typing import Any, Union
@@ -96,6 +97,22 @@ def active(group: Any, f: dataclasses.Field[Any]) -> bool:
 
 def _holds(value: Any, values: str) -> bool:
     return bool(value) if values == "!0" else str(value).lower() in values.split("|")
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as one level of dotted names."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        out |= dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return out
+
+
+def as_typed(value: Any) -> str:
+    """A value as it is typed on the command line, quotes aside: true, null, 4, relu, 0.1, ["a","b"]."""
+    value = plain(value.item() if hasattr(value, "item") else value)  # a NumPy scalar's `item` is Python's value
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, (list, dict)) else str(value)
 
 
 def plain(value: Any) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import registry
-from .fields import allowed, default_of, plain, settings
+from .fields import allowed, as_typed, default_of, settings
+from .presets import default_choices
 from .run import GROUPS, RunConfig
 
 
@@ -16,18 +17,18 @@ def axis_rows(
     for group in groups:
         members = registry.CONFIGS.get(group) or {"": RunConfig if not group else GROUPS[group]}
         if group in registry.CONFIGS:
-            first = next(iter(members))
-            yield group, ", ".join(members), {"data": "glyphs"}.get(group, first), f"the {group}"
+            yield group, ", ".join(members), default_choices()[group], f"the {group}"
         seen: dict[str, list[str]] = {}
         rows: dict[str, tuple[str, str, str]] = {}
         for name, config_class in members.items():
             for f, kind in settings(config_class):
                 if f.name == "name":
                     continue
-                value = plain(default_of(f))
-                words = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+                default = default_of(f)
                 seen.setdefault(f.name, []).append(name)
-                rows.setdefault(f.name, (allowed(f, kind), words, f.metadata["doc"]))
+                rows.setdefault(
+                    f.name, (allowed(f, kind), "" if default is None else as_typed(default), f.metadata["doc"])
+                )
         for key, (values, default, doc) in rows.items():
             some = f" ({group}={'|'.join(seen[key])})" if len(seen[key]) < len(members) else ""
             yield f"{group}.{key}" if group else key, values, default, doc + some

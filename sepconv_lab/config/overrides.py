@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from . import registry
 from .fields import BadInput, allowed, settings
 from .messages import first_line, unknown
-from .presets import presets
+from .presets import default_choices, presets
 from .run import GROUPS, RunConfig
 
 CHOICES = (*registry.CONFIGS, "train")
@@ -94,11 +94,10 @@ def is_hydra(override: Override) -> bool:
 
 def override_problems(parsed: list[Override]) -> list[str]:
     """What is wrong with overrides taken one by one: keys, choices, values."""
-    choices = {o.key_or_group: str(o.value()) for o in parsed if o.key_or_group in CHOICES}
+    choices = default_choices() | {o.key_or_group: str(o.value()) for o in parsed if o.key_or_group in CHOICES}
     classes: dict[str, type | None] = {"": RunConfig, **GROUPS}
-    defaults = {"block": "xception", "model": "xception", "data": "glyphs"}
     for group in registry.CONFIGS:
-        classes[group] = registry.CONFIGS[group].get(choices.get(group, defaults[group]))
+        classes[group] = registry.CONFIGS[group].get(choices[group])
     problems = []
     for override in parsed:
         key, line = override.key_or_group, typed(override)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import hydra
+import yaml
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -34,6 +35,13 @@ def initialised() -> Iterator[ConfigLoader]:
             yield GlobalHydra.instance().config_loader()
     finally:
         Singleton.set_state(state)
+
+
+@functools.cache
+def default_choices() -> dict[str, str]:
+    """Group -> the member that a run has without being told: {"block": "xception", ...}, as conf/config.yaml says."""
+    defaults = yaml.safe_load((CONF / "config.yaml").read_text())["defaults"]
+    return {k: v for d in defaults if isinstance(d, dict) for k, v in d.items() if not k.startswith("override ")}
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from .block import BlockConfig, ConvBlockConfig, InceptionBlockConfig, XceptionBlockConfig, placements
 from .data import Cifar10Config, Cifar100Config, DataConfig, FolderConfig, GlyphsConfig, HubConfig, ImagenetConfig
-from .fields import LARGEST_SEED, allowed, default_of, plain, setting, settings
+from .fields import LARGEST_SEED, allowed, default_of, dotted, plain, setting, settings
 from .model import InceptionV3Config, ModelConfig, Size, VggSepConfig, XceptionConfig
 from .train import TrainConfig
 
@@ -73,13 +73,7 @@ BUILTIN: tuple[type, ...] = (
 
 def flat(config: RunConfig) -> dict[str, Any]:
     """The configuration as one level of dotted names: the columns of data frames and of W&B."""
-    out: dict[str, Any] = {}
-    for key, value in plain(config).items():
-        if isinstance(value, dict):
-            out |= {f"{key}.{k}": v for k, v in value.items()}
-        else:
-            out[key] = value
-    return out | placements(config.block)
+    return dotted(plain(config)) | placements(config.block)
 
 
 def value_problems(config: RunConfig) -> list[str]:

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ..config import BadInput, RunConfig
+from ..config.messages import first_line
 from ..config.registry import builder
 from . import (  # noqa: F401  (these register the built-in models)
     blocks,
@@ -43,7 +44,7 @@ def check_buildable(config: RunConfig, num_classes: int) -> None:
     try:
         network = build_model(config, num_classes, device="meta")
     except (RuntimeError, TypeError, OverflowError) as error:
-        raise BadInput(f"model={config.model.name} cannot be built so large: {str(error).splitlines()[0]}") from error
+        raise BadInput(f"model={config.model.name} cannot be built so large: {first_line(error)}") from error
     try:
         network(torch.empty(2, 3, size, size, device="meta"))
     except RuntimeError as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..config.messages import first_line
 from ..disk import replacing
 
 
@@ -48,10 +49,6 @@ def candidates(folder: Path, run_id: str, metrics_bytes: int | None = None) -> I
             print(f"checkpoint {folder / name} is ahead of metrics.jsonl, which was shortened, and left aside")
         else:
             yield state
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def drop_previous(folder: Path) -> None:

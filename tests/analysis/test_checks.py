@@ -70,13 +70,11 @@ def test_no_common_seed(figure10_runs: pd.DataFrame) -> None:
 
 
 def test_unknown_names_get_a_suggestion(figure10_runs: pd.DataFrame) -> None:
-    with pytest.raises(BadInput, match=r"no run of variant 'rellu'.*Did you mean 'relu'"):
+    with pytest.raises(BadInput, match=r"no run of variant 'rellu'.*Did you mean relu"):
         effects.difference(figure10_runs, "rellu", "none")
-    with pytest.raises(BadInput, match="Did you mean 'figure10_mid_activation'"):
+    with pytest.raises(BadInput, match="Did you mean figure10_mid_activation"):
         effects.difference(figure10_runs, "relu", "none", study="figure10_mid_activations")
-    refuse(
-        figure10_runs, "no run has the metric 'test_ema/top11'.*Did you mean 'test_ema/top1'", metric="test_ema/top11"
-    )
+    refuse(figure10_runs, "no run has the metric 'test_ema/top11'.*Did you mean test_ema/top1", metric="test_ema/top11")
     refuse(figure10_runs.assign(status="finnished"), "unknown status finnished")
 
 

@@ -68,9 +68,9 @@ def test_what_is_no_factor_of_all_variants_and_misspelt_references_are_refused(g
     runs.loc[runs["variant"] == "plain_none", "block.mid_norm"] = pd.NA
     with pytest.raises(BadInput, match=r"variant 'plain_none' has no block.mid_norm: not a factor of all"):
         factorial.factor_effects(runs, FACTORS)
-    with pytest.raises(BadInput, match=r"no variant has block.mid_act=nonne.*Did you mean 'none'"):
+    with pytest.raises(BadInput, match=r"no variant has block.mid_act=nonne.*Did you mean none"):
         factorial.factor_effects(grid, FACTORS, reference={"block.mid_act": "nonne"})
-    with pytest.raises(BadInput, match=r"'block.mid_actt' is none of the factors. Did you mean 'block.mid_act'"):
+    with pytest.raises(BadInput, match=r"'block.mid_actt' is none of the factors. Did you mean block.mid_act"):
         factorial.factor_effects(grid, FACTORS, reference={"block.mid_actt": "relu"})
     with pytest.raises(BadInput, match="takes two seeds or more"):
         factorial.anova(grid[grid["seed"] == 0], FACTORS)
@@ -139,7 +139,7 @@ def test_a_diverged_curve_falls_to_chance(figure10_runs: pd.DataFrame, make_hist
 
 def test_curves_refuse_what_is_not_there(figure10_runs: pd.DataFrame, make_history: Builder) -> None:
     history = make_history(figure10_runs)
-    with pytest.raises(BadInput, match=r"no event has the metric 'val_emma/top1'.*'val_ema/top1'"):
+    with pytest.raises(BadInput, match=r"no event has the metric 'val_emma/top1'.*Did you mean val_ema/top1"):
         convergence.curves(figure10_runs, history, ("none",), metric="val_emma/top1")
     with pytest.raises(BadInput, match=r"no event with val_ema/top1 in: .*none/seed 1"):
         convergence.curves(figure10_runs, history[history["run_id"] != "figure10_mid_activation-none-1"], ("none",))

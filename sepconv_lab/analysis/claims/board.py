@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...config import BadInput
+from ...config.messages import did_you_mean
 from ..read import load
 from ..read.frames import runs_frame
 from ..read.plans import Plan, current
@@ -111,7 +112,7 @@ def judge_plans(sources: Sequence[str | Path], *, study: str | None = None, labe
         known = sorted({str(getattr(r.plan, what)) for r in every})
         if wanted is not None and wanted not in known:
             raise BadInput(f"no {what} {wanted!r} in {', '.join(map(str, sources))}; there are: {', '.join(known)}."
-                           f"{checks.near(wanted, known)}")  # fmt: skip
+                           f"{did_you_mean(wanted, known)}")  # fmt: skip
     judged: list[Judged] = []
     notes: list[str] = list(unread) if study is None else []
     for read in every:

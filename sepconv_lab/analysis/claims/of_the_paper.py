@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ...config import BadInput
-from ..stats.checks import near
+from ...config.messages import did_you_mean
 from .contrasts import AllOf, AnyOf, Claim, Contrast, PaperNumber, better, gains_more, same
 
 FIGURE06 = "figure06_inception_vs_xception"
@@ -214,7 +214,7 @@ CLAIMS: dict[str, Claim] = {c.id: c for c in (C1, C2, C3, C4, C5, C6, C7, C8, C9
 def get(claim: str) -> Claim:
     """A claim by its id; BadInput with what exists where there is none."""
     if claim not in CLAIMS:
-        raise BadInput(f"unknown claim {claim!r}; there are: {', '.join(CLAIMS)}.{near(claim, CLAIMS)}")
+        raise BadInput(f"unknown claim {claim!r}; there are: {', '.join(CLAIMS)}.{did_you_mean(claim, CLAIMS)}")
     return CLAIMS[claim]
 
 
@@ -234,6 +234,6 @@ def contrast_named(study: str, name: str) -> Contrast:
     found = {c.name: c for claim in CLAIMS.values() for c in (*claim.contrasts, *claim.also) if c.study == study}
     if name not in found:
         raise BadInput(
-            f"study {study!r} has no contrast {name!r}; there are: {', '.join(found) or 'none'}.{near(name, found)}"
+            f"study {study!r} has no contrast {name!r}; there are: {', '.join(found) or 'none'}.{did_you_mean(name, found)}"
         )
     return found[name]

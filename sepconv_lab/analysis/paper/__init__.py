@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
-from ..stats.checks import near
+from ...config.messages import did_you_mean
 
 FIGURES = (6, 7, 8, 9, 10)
 UNITS = {6: "top-1 accuracy", 7: "MAP@100", 8: "MAP@100", 9: "top-1 accuracy", 10: "top-1 accuracy"}
@@ -44,7 +44,9 @@ def _curve(figure: int, curve: str) -> pd.DataFrame:
     rows = found[found["curve"] == curve]
     if rows.empty:
         known = list(found["curve"].unique())
-        raise BadInput(f"Figure {figure} has no curve {curve!r}; there are: {', '.join(known)}.{near(curve, known)}")
+        raise BadInput(
+            f"Figure {figure} has no curve {curve!r}; there are: {', '.join(known)}.{did_you_mean(curve, known)}"
+        )
     return rows
 
 

@@ -8,7 +8,6 @@ A value that does not fit its column's type is refused.
 from __future__ import annotations
 
 import functools
-import json
 import re
 import shlex
 import typing
@@ -19,7 +18,8 @@ from typing import Any, Union
 import numpy as np
 import pandas as pd
 
-from ...config import BUILTIN, GROUPS, BadInput, RunConfig, TrainConfig, WandbConfig, settings
+from ...config import BUILTIN, GROUPS, BadInput, RunConfig, TrainConfig, WandbConfig, messages, settings
+from ...config.fields import as_typed, dotted
 from ...record.metrics import ORDER, SPLITS
 
 Row = Mapping[str, Any]
@@ -122,11 +122,7 @@ def shown(setting: str) -> bool:
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """A record's plain configuration as the columns of the runs frame; absolute paths shortened to their last part."""
-    out: dict[str, Any] = {}
-    for key, value in config.items():
-        inner = {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, Mapping) else {key: value}
-        out |= {k: portable(v) for k, v in inner.items() if shown(k) and k not in GROUPS}
-    return out
+    return {k: portable(v) for k, v in dotted(config).items() if shown(k) and k not in GROUPS}
 
 
 def portable(value: Any) -> Any:
@@ -143,8 +139,7 @@ def portable_words(command: str) -> str:
 
 def first_line(error: Any) -> str | None:
     """An error's first line, absolute paths shortened; None for none."""
-    lines = str(error or "").strip().splitlines()
-    return PATH.sub("", lines[0]) if lines else None
+    return PATH.sub("", messages.first_line(error)) or None
 
 
 def metric_order(name: str) -> tuple[Any, ...]:
@@ -187,7 +182,7 @@ def _column(name: str, kind: str, rows: Sequence[Row]) -> Any:
     values = [row.get(name) for row in rows]
     if kind == "text":
         keep = name in KEYS  # elsewhere an empty text says no more than a missing one
-        values = [None if v is None or (not keep and v in ("", [])) else text(v) for v in values]
+        values = [None if v is None or (not keep and v in ("", [])) else as_typed(v) for v in values]
     elif kind == "float":
         values = [np.nan if v is None else v for v in values]
     wrong = next((i for i, v in enumerate(values) if not _fits(kind, v)), None)
@@ -206,13 +201,6 @@ def _fits(kind: str, value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return kind == "float" or isinstance(value, int) or value.is_integer()
-
-
-def text(value: Any) -> str:
-    """A value as it is typed on the command line: true, 4, relu, 0.1, [a,b]."""
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value)).lower()
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, (list, dict)) else str(value)
 
 
 Events = Mapping[str, np.ndarray]

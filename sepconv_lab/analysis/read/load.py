@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 
 from ...config import BadInput
+from ...config.fields import as_typed
+from ...config.messages import did_you_mean
 from ..stats import checks
 from . import committed, frames
 from .plans import Plan, current, read_plan
@@ -122,7 +124,7 @@ def named(
         full = [k for k in known if k == wanted or (what == "plan" and k.startswith(wanted))]
         if not full:
             raise BadInput(
-                f"{source}: no {what} {wanted!r}; there are: {', '.join(known) or 'none'}.{checks.near(wanted, known)}"
+                f"{source}: no {what} {wanted!r}; there are: {', '.join(known) or 'none'}.{did_you_mean(wanted, known)}"
             )
         chosen = [(r, p) for r, p in chosen if getattr(p, attribute) in full]
     if not chosen:
@@ -210,11 +212,13 @@ def chosen(runs: pd.DataFrame, where: Where | None, allow_partial: bool, *, renu
     """The runs that `where` selects. Raises BadInput for columns and values that no run has, and for unfinished runs."""
     for column, wanted in (where or {}).items():
         checks.columns(runs, (column,))
-        values = {frames.text(v) for v in (wanted if isinstance(wanted, (list, tuple, set)) else [wanted])}
-        have = runs[column].map(frames.text, na_action="ignore")
+        values = {as_typed(v) for v in (wanted if isinstance(wanted, (list, tuple, set)) else [wanted])}
+        have = runs[column].map(as_typed, na_action="ignore")
         known = sorted(have.dropna().unique())
         for word in sorted(values - set(known)):
-            raise BadInput(f"no run has {column}={word}; there are: {', '.join(known[:12])}.{checks.near(word, known)}")
+            raise BadInput(
+                f"no run has {column}={word}; there are: {', '.join(known[:12])}.{did_you_mean(word, known)}"
+            )
         runs = runs[have.isin(values)]
     bad = runs[runs["status"] != "finished"]
     if len(bad) and not allow_partial:

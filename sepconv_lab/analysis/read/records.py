@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...config import BUILTIN, BadInput, BlockConfig, placements, settings
+from ...config.fields import as_typed
 from . import frames
 from .plans import Plan
 
@@ -174,8 +175,8 @@ def name_by_what_varies(rows: Iterable[dict[str, Any]]) -> None:
     present = dict.fromkeys(k for row in every for k in row)
     known, aside = frames.config_kinds(), frames.execution()
     settings = [k for k in present if (k in known or k.startswith(("block.", "model.", "data."))) and k not in aside]
-    values = {k: {frames.text(row[k]) for row in every if row.get(k) is not None} for k in settings}
+    values = {k: {as_typed(row[k]) for row in every if row.get(k) is not None} for k in settings}
     varied = [k for k, found in values.items() if len(found) > 1]
     for row in every:
-        words = [f"{k}={frames.text(row[k])}" for k in varied if row.get(k) is not None]
+        words = [f"{k}={as_typed(row[k])}" for k in varied if row.get(k) is not None]
         row |= {"study": "", "variant": " ".join(words) or "all", "scale": "", "stage": "", "plan_id": ""}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
 from ...config import BadInput
+from ...config.messages import did_you_mean
 
 USABLE = ("finished", "diverged")
 UNUSABLE = ("failed", "interrupted", "running", "missing")
@@ -33,18 +33,11 @@ def run_names(runs: pd.DataFrame) -> list[str]:
     return [name(*row) for row in runs[["study", "variant", "seed"]].itertuples(index=False)]
 
 
-def near(word: str, known: Iterable[object]) -> str:
-    """ " Did you mean ...?" for a near miss or the beginning of a word, else nothing."""
-    words = [str(k) for k in known]
-    close = difflib.get_close_matches(word, words, n=1) or [k for k in words if word and k.startswith(word)]
-    return f" Did you mean {close[0]!r}?" if close else ""
-
-
 def columns(runs: pd.DataFrame, needed: Iterable[str]) -> None:
     """Refuse a frame that lacks columns."""
     absent = [c for c in needed if c not in runs.columns]
     if absent:
-        hint = near(absent[0], runs.columns)
+        hint = did_you_mean(absent[0], runs.columns)
         raise BadInput(
             f"the frame has no column {', '.join(map(repr, absent))}.{hint} It must be a runs frame: one row a run"
         )
@@ -61,7 +54,7 @@ def of_study(runs: pd.DataFrame, study: str | None = None) -> pd.DataFrame:
         return runs
     if study not in present:
         raise BadInput(
-            f"no run of study {study!r}; the frame has: {', '.join(present) or 'none'}.{near(study, present)}"
+            f"no run of study {study!r}; the frame has: {', '.join(present) or 'none'}.{did_you_mean(study, present)}"
         )
     return runs if len(present) == 1 else runs[runs["study"] == study]
 
@@ -72,7 +65,7 @@ def of_variants(runs: pd.DataFrame, variants: Iterable[str]) -> pd.DataFrame:
     present = sorted(map(str, runs["variant"].unique()))
     absent = [v for v in wanted if v not in present]
     if absent:
-        hint = near(absent[0], present)
+        hint = did_you_mean(absent[0], present)
         raise BadInput(f"no run of variant {', '.join(map(repr, absent))}; the frame has: {', '.join(present)}.{hint}")
     return runs if len(wanted) == len(present) else runs[runs["variant"].isin(wanted)]
 
@@ -84,7 +77,7 @@ def metric(runs: pd.DataFrame, column: str) -> None:
     finished = runs if done.all() else runs[done]
     if column not in runs.columns or (len(finished) and finished[column].isna().all()):
         raise BadInput(
-            f"no run has the metric {column!r}; there are: {', '.join(known) or 'none'}.{near(column, known)}"
+            f"no run has the metric {column!r}; there are: {', '.join(known) or 'none'}.{did_you_mean(column, known)}"
         )
     bad = finished[column].isna()
     if bad.any():

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
+from ...config.messages import did_you_mean
 from ...record import metrics
 from . import checks, intervals, outcomes
 from .effects import Effect, difference, effect_table
@@ -46,7 +47,7 @@ def curves(
     if metric not in history.columns or history[metric].isna().all():
         known = [c for c in history.columns if "/" in c]
         raise BadInput(
-            f"no event has the metric {metric!r}; there are: {', '.join(known)}.{checks.near(metric, known)}"
+            f"no event has the metric {metric!r}; there are: {', '.join(known)}.{did_you_mean(metric, known)}"
         )
     here = history["run_id"].isin(good["run_id"]) & history[metric].notna()
     events = history.loc[here, ["run_id", "step", metric]].drop_duplicates(["run_id", "step"], keep="last")

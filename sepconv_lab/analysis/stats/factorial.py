@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ...config import BadInput
+from ...config.messages import did_you_mean
 from . import checks, outcomes
 from .effects import Effect, Method, bonferroni, contrast, effect_table
 from .outcomes import PRIMARY
@@ -91,11 +92,11 @@ def factor_effects(
     known = cells(chosen, factors)
     for factor, level_of in (reference or {}).items():
         if factor not in factors:
-            raise BadInput(f"reference: {factor!r} is none of the factors.{checks.near(factor, factors)}")
+            raise BadInput(f"reference: {factor!r} is none of the factors.{did_you_mean(factor, factors)}")
         there = _levels(known, list(factors).index(factor))
         if level_of not in there:
             raise BadInput(f"reference: no variant has {factor}={level_of}; there are: {', '.join(map(str, there))}."
-                           f"{checks.near(str(level_of), there)}")  # fmt: skip
+                           f"{did_you_mean(str(level_of), there)}")  # fmt: skip
     base = [(reference or {}).get(f, _levels(known, i)[0]) for i, f in enumerate(factors)]
     wanted: list[tuple[str, str, str, dict[str, float]]] = []
     steps = [[(i, lv) for lv in _levels(known, i) if lv != base[i]] for i in range(len(factors))]

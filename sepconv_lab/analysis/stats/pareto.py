@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ...config import BadInput
+from ...config.messages import did_you_mean
 from . import checks
 from .outcomes import PRIMARY, outcome
 
@@ -47,7 +48,7 @@ def pareto(
     chosen = checks.of_variants(chosen, wanted)
     good, _ = checks.usable(chosen, wanted, allow_partial=allow_partial)
     if cost not in COSTS:
-        raise BadInput(f"unknown cost {cost!r}; there are: {', '.join(COSTS)}.{checks.near(cost, COSTS)}")
+        raise BadInput(f"unknown cost {cost!r}; there are: {', '.join(COSTS)}.{did_you_mean(cost, COSTS)}")
     if cost == "seconds_per_image":
         spent = np.exp(outcome(good, cost))
     else:

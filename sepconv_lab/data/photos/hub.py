@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...config import BadInput, HubConfig
+from ...config.messages import did_you_mean, first_line
 from .parquet import ParquetPool, open_parquet
-from .photos import Photos, Pool, existing_folder, nearest
+from .photos import Photos, Pool, existing_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +51,7 @@ class Hub(Photos):
             ("test", "test_split", config.test_split),
         ):
             if split not in found:
-                allowed = f"found: {', '.join(found)}.{nearest(split, found)}"
+                allowed = f"found: {', '.join(found)}.{did_you_mean(split, found)}"
                 raise BadInput(f"{self.root}: no split {split!r} (data.{key}); {allowed}")
             folders = sorted({str(path.parent.relative_to(self.root)) for path in found[split]})
             if len(folders) > 1:
@@ -102,5 +103,4 @@ def _fetch(repo: str, revision: str | None, splits: Sequence[str]) -> Path:
     try:
         return Path(snapshot_download(repo, repo_type="dataset", revision=revision, allow_patterns=wanted))
     except Exception as error:  # its errors come from several libraries
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BadInput(f"data.repo={repo} cannot be fetched: {reason}; {offline}") from error
+        raise BadInput(f"data.repo={repo} cannot be fetched: {first_line(error)}; {offline}") from error

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...config import BadInput
+from ...config.messages import did_you_mean, first_line
 from ...console.progress import progress
 from ...disk import locked, replacing
 from ..cache import cache_dir
 from .decode import check
-from .photos import CHUNK, Pool, nearest
+from .photos import CHUNK, Pool
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +34,7 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise BadInput(f"{path}: not a readable parquet file: {_first_line(error)}") from error
+        raise BadInput(f"{path}: not a readable parquet file: {first_line(error)}") from error
 
 
 class ParquetPool(Pool):
@@ -53,7 +54,7 @@ class ParquetPool(Pool):
             for key, column in (("image_column", self._image_column), ("label_column", self._label_column)):
                 if column not in names:
                     raise BadInput(
-                        f"{path}: no column {column!r} (data.{key}); found: {', '.join(names)}.{nearest(column, names)}"
+                        f"{path}: no column {column!r} (data.{key}); found: {', '.join(names)}.{did_you_mean(column, names)}"
                     )
             _check_types(file.schema_arrow, path, self._image_column, self._label_column)
             counts.append(file.metadata.num_rows)
@@ -163,7 +164,7 @@ class _reading:
         import pyarrow as pa
 
         if isinstance(error, (pa.ArrowException, OSError)):
-            raise BadInput(f"{self._path}: cannot be read: {_first_line(error)}") from error
+            raise BadInput(f"{self._path}: cannot be read: {first_line(error)}") from error
 
 
 def _check_types(schema: pa.Schema, path: Path, image_column: str, label_column: str) -> None:
@@ -182,7 +183,3 @@ def _bytes_of(column: pa.Array) -> pa.Array:
     import pyarrow as pa
 
     return column.field("bytes") if pa.types.is_struct(column.type) else column
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import abc
-import difflib
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ...config import BadInput, FolderConfig, HubConfig
+from ...config.messages import did_you_mean
 from ...console.progress import progress
 from ..cache import CachedImages, key
 from ..splits import Encoded, ImageData, MemorySplit, Rows, Split, StreamSplit, cut, first_of_each_class, image_data
@@ -179,17 +179,11 @@ class Photos(abc.ABC):
         return CachedImages(where, name, len(pool.labels), side, build)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """' Did you mean ...?', or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]}?" if close else ""
-
-
 def existing_folder(path: str) -> Path:
     """The folder that `data.path` names. Raises BadInput when it is not there or not a folder."""
     folder = Path(path).expanduser()
     if not folder.is_dir():
         reason = "is not a folder" if folder.exists() else "does not exist"
-        near = nearest(folder.name, (p.name for p in folder.parent.iterdir())) if folder.parent.is_dir() else ""
+        near = did_you_mean(folder.name, (p.name for p in folder.parent.iterdir())) if folder.parent.is_dir() else ""
         raise BadInput(f"data.path={path} {reason}.{near}")
     return folder
