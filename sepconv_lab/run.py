@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from .compose import CONF, check_given_once, compose, compose_sweep, match_record, register_schema, unknown
 from .config import RECIPE, BadInput, RunConfig, flat, placements, plain
-from .config.identity import command, quoted, run_id
+from .config.identity import command, identity, quoted, run_id
 from .console.say import refuse, say
 from .console.tables import print_table
 from .record.metrics import PRIMARY, PRIMARY_RAW
@@ -174,7 +174,7 @@ def _carry_out(
     before = record.summary()
     if config.force and before is not None and before["status"] != "interrupted":
         say(f"archived the old record: {record.archive()}")  # an unfinished one, perhaps forced itself, goes on
-    record.begin(plain(config))
+    record.begin(plain(config), identity(config, job.data.digest, job.weights_digest))
     say(
         f"{record.path}: model={config.model.name}"
         + (f" size={config.model.size.name}" if hasattr(config.model, "size") else "")  # type: ignore[attr-defined]

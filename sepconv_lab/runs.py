@@ -1,4 +1,4 @@
-"""Records, from the command line and from Python: `python -m sepconv_lab.runs list|show|diff|archive|plot`."""
+"""Records, from the command line and from Python: `python -m sepconv_lab.runs list|show|verify|diff|archive|plot`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from .config import BadInput, RunConfig, flat, settings
 from .config.fields import as_typed, dotted
 from .config.identity import run_id
 from .console.tables import print_table
+from .record.manifest import MARK, SEALED
 from .record.metrics import PRIMARY, PRIMARY_RAW, shown
-from .record.record import SCHEMA, Busy, Record, records
+from .record.record import PARTS, SCHEMA, Busy, Record, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ class Run:
 def find(run: str | Path, runs_dir: str | Path = "runs") -> Record:
     """A record, whatever is in it, by run id, by the beginning of one, or by its folder. Raises BadInput."""
     path = Path(run)
-    if (path / "config.yaml").exists():
+    if any((path / name).exists() for name in PARTS):
         path = path if path.name else path.resolve()
         return Record(path.parent, path.name)
     found = [r for r in records(runs_dir) if r.run_id.startswith(str(run))]
@@ -84,11 +85,11 @@ def load(run: str | Path, runs_dir: str | Path = "runs") -> Run:
     Raises BadInput for one that is damaged, of another version, or not what its id says.
     """
     record = find(run, runs_dir)
+    summary = record.summary()  # first: whether what the configuration says can be believed
     try:
         config = from_record(record.config())
     except BadInput as error:
         raise BadInput(f"{record.path}: {error}" if str(record.path) not in str(error) else str(error)) from error
-    summary = record.summary()
     if summary is not None:
         if summary.get("schema") != SCHEMA or summary["status"] not in STATUSES:
             raise BadInput(
@@ -218,6 +219,11 @@ def _list(args: argparse.Namespace) -> None:
                      *(as_typed(run.columns.get(k)) for k in varied)])  # fmt: skip
     if rows:
         print_table(["run", "status", "test top1", *varied], rows)
+    early = sum(r.summary["status"] in SEALED and MARK not in r.summary for r in found)
+    if early:
+        print(
+            f"{early} of {len(found)} records have no manifest (an earlier version wrote none): nothing vouches for them"
+        )
     if problems:
         raise BadInput("\n".join(problems))
 
@@ -227,6 +233,29 @@ def _show(args: argparse.Namespace) -> None:
     print(run.record.path)
     print((run.record.path / "config.yaml").read_text())
     print(json.dumps(run.summary, indent=1))
+    if run.summary["status"] in SEALED and MARK not in run.summary:
+        print("no manifest: an earlier version wrote none, and nothing vouches for this record")
+
+
+def _verify(args: argparse.Namespace) -> int:
+    """Compare records with their manifests, events and predictions, to the byte; 1 where one does not agree."""
+    chosen = [find(word, args.runs_dir) for word in args.runs] or list(records(args.runs_dir))
+    counts = {"as their runs left them": 0, "without a manifest, so that nothing vouches for them": 0, "not ended": 0}
+    whole, early, open_ = counts
+    bad = 0
+    for record in chosen:
+        try:
+            summary = load(record.path).record.summary(full=True)
+            record.check_results()
+        except BadInput as error:
+            bad += 1
+            print(error)
+            continue
+        ended = summary is not None and summary["status"] in SEALED
+        counts[open_ if not ended else whole if record.has_manifest() else early] += 1
+    said = [f"{n} {words}" for words, n in counts.items() if n] + ([f"{bad} altered or damaged"] if bad else [])
+    print(f"{len(chosen)} records: {', '.join(said) or 'none'}")
+    return 1 if bad else 0
 
 
 def _diff(args: argparse.Namespace) -> None:
@@ -348,6 +377,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub = commands.add_parser("show", help="configuration and summary of one record")
     sub.add_argument("run")
     sub.set_defaults(do=_show)
+    sub = commands.add_parser("verify", help="compare records with their manifests and predictions, to the byte")
+    sub.add_argument("runs", nargs="*", metavar="run", help="default: every record")
+    sub.set_defaults(do=_verify)
     sub = commands.add_parser("diff", help="what differs between two runs")
     sub.add_argument("a")
     sub.add_argument("b")
@@ -362,14 +394,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub.set_defaults(do=_plot)
     args = parser.parse_args(argv)
     try:
-        args.do(args)
+        return args.do(args) or 0
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
     except Busy as busy:
         print(f"run {busy} is under way in another process; stop it first", file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == "__main__":

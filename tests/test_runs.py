@@ -15,6 +15,8 @@ from sepconv_lab.config.identity import run_id
 from sepconv_lab.record.record import Record
 from sepconv_lab.runs import main
 
+from .analysis.generated import unseal
+
 A, B = "a" * 16, "b" * 16
 SUMMARY: dict[str, Any] = {
     "status": "finished", "error": None, "recipe": RECIPE, "threads": 2, "precision": "fp32", "device": "cpu",
@@ -146,11 +148,11 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Record]:
         ("summary.json", '{"schema": 1, "sta', "summary.json is damaged"),
         ("summary.json", "[]", "not the summary of a run"),
         ("summary.json", '{"schema": 1, "status": "finished", "metrics": null}', "metrics and params are tables"),
-        ("summary.json", '{"schema": 99, "status": "wonderful"}', "another version"),
-        ("config.yaml", "", "config.yaml is damaged"),
-        ("config.yaml", "- a", "config.yaml is damaged"),
-        ("config.yaml", "a: !!python/object:os.system {}", "config.yaml is damaged"),
-        ("config.yaml", "mid_act", "not the run of its id"),
+        ("summary.json", '{"schema": 99, "status": "wonderful"}', "summary.json (changed)"),
+        ("config.yaml", "", "altered since its run ended: config.yaml (0 bytes"),
+        ("config.yaml", "- a", "altered since its run ended: config.yaml (3 bytes"),
+        ("config.yaml", "a: !!python/object:os.system {}", "altered since its run ended: config.yaml (31"),
+        ("config.yaml", "mid_act", "altered since its run ended: config.yaml (1"),
     ],
 )
 def test_one_bad_record_is_named_and_hides_no_other(
@@ -188,6 +190,7 @@ def test_a_renamed_folder_is_not_that_run_and_an_archived_one_is(
 
 def test_a_damaged_event_is_named(two: list[Record], capsys: pytest.CaptureFixture[str]) -> None:
     (two[0].path / "metrics.jsonl").write_text('{"step": 1}\n{"ste\n{"step": 3}\n')
+    unseal(two[0].path)
     assert main(["plot", two[0].run_id]) == 2
     assert "metrics.jsonl is damaged" in capsys.readouterr().err
 

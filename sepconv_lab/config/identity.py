@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -46,7 +46,7 @@ def _binary_staircase(train: TrainConfig) -> bool:
 
 def run_id(config: RunConfig, data_digest: str, weights_digest: str | None = None) -> str:
     """16 hexadecimal digits; equal for equal identities, however they were spelled."""
-    return _hashed(identity(config, data_digest, weights_digest))
+    return hashed(identity(config, data_digest, weights_digest))
 
 
 def run_ids(
@@ -54,11 +54,12 @@ def run_ids(
 ) -> dict[int, str]:
     """seed -> run id of the same configuration at that seed: what `run_id` gives, for many seeds at once."""
     found = identity(config, data_digest, weights_digest)
-    return {seed: _hashed(found | {"seed": seed}) for seed in seeds}
+    return {seed: hashed(found | {"seed": seed}) for seed in seeds}
 
 
-def _hashed(found: dict[str, Any]) -> str:
-    text = json.dumps(found, sort_keys=True, separators=(",", ":"))
+def hashed(found: Mapping[str, Any]) -> str:
+    """The run id of an identity."""
+    text = json.dumps(dict(found), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,7 +1,7 @@
 """The record of a run on disk: written so that a kill, a full disk or a second process cannot make it lie.
 
-`<runs_dir>/<run id>/` holds config.yaml, metrics.jsonl, checkpoints/, predictions.npz and, last, summary.json. A record
-without a summary is unfinished: running if its lock is held, else to be resumed. Reading needs no torch.
+`<runs_dir>/<run id>/` holds config.yaml, metrics.jsonl, checkpoints/, predictions.npz, manifest.json and, last, summary.json.
+A record without a summary is unfinished: running if its lock is held, else to be resumed. Reading needs no torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,14 @@ import yaml
 
 from ..config import BadInput
 from ..disk import crash_point, write_atomically
+from . import manifest
+from .manifest import Altered
 
 SCHEMA = 1
 """Of the files of a record; readers refuse what they do not know."""
+
+PARTS = ("config.yaml", "summary.json", "metrics.jsonl", "manifest.json")
+"""A folder with any of them is a record, be it one that lost the others."""
 
 RESERVE = 64 * 1024
 TAKEN = (errno.EACCES, errno.EAGAIN)
@@ -41,28 +46,75 @@ class Record:
         self.runs_dir, self.run_id = Path(runs_dir), run_id
         self.path = self.runs_dir / run_id
         self._metrics: Any = None
+        self._identity: Mapping[str, Any] | None = None
 
     # --- reading ---
 
-    def summary(self) -> dict[str, Any] | None:
-        """The summary, or None for a run that has not ended. Raises BadInput for a damaged one."""
+    def summary(self, *, full: bool = False) -> dict[str, Any] | None:
+        """The summary, or None for a run that has not ended.
+
+        full: compare every byte of the record with its manifest, not sizes and times alone; see `manifest.check`.
+        Raises Altered for a record that changed since its run ended, and BadInput for a damaged one without a manifest.
+        """
         try:
-            summary: Any = json.loads((self.path / "summary.json").read_bytes())
+            data = (self.path / "summary.json").read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise BadInput(f"{self.path}: {error.strerror}") from error
+        try:
+            summary: Any = json.loads(data)
         except ValueError as error:
             raise self._damaged("summary.json", error) from error
         if not isinstance(summary, dict) or not isinstance(summary.get("status"), str):
             raise self._damaged("summary.json", "not the summary of a run")
         if not isinstance(summary.get("metrics", {}), dict) or not isinstance(summary.get("params", {}), dict):
             raise self._damaged("summary.json", "metrics and params are tables")
+        self._compare(summary, data, full)
         return summary
+
+    def _compare(self, summary: Mapping[str, Any], data: bytes, full: bool) -> None:
+        """Raises Altered where the record has a manifest and does not agree with it."""
+        if manifest.MARK not in summary and not self.has_manifest():
+            return  # written before there were manifests
+        if summary["status"] in manifest.SEALED or self.has_manifest():
+            try:
+                manifest.check(self.path, self.run_id, data, full=full)
+                if full and (identity := self.identity()) is not None:
+                    differ = manifest.disagreements(identity, self.config())
+                    if differ:
+                        raise Altered(f"{self.path}: altered since its run ended: {'; '.join(differ)}")
+            except Altered as error:
+                raise Altered(f"{error}; `python -m sepconv_lab.runs archive` puts the record aside") from error
+
+    def identity(self) -> Mapping[str, Any] | None:
+        """What the run id hashes, as the run wrote it down; None for a record without a manifest."""
+        found = manifest.read(self.path)
+        return None if found is None else found.identity
+
+    def check_results(self) -> None:
+        """Raises Altered where predictions or events of a finished run contradict the metrics of its summary."""
+        from . import predictions
+
+        summary = self.summary()
+        if summary is None or summary["status"] != "finished":
+            return
+        try:
+            differ = predictions.contradicted(summary["metrics"], self.events())
+            if self.has_manifest() or (self.path / predictions.NAME).exists():  # early records may have none
+                differ += predictions.disagreements(self.path, summary["metrics"])
+        except BadInput as error:
+            raise Altered(str(error)) from error
+        if differ:
+            raise Altered(f"{self.path}: altered since its run ended: {'; '.join(differ)}")
+
+    def has_manifest(self) -> bool:
+        return (self.path / manifest.NAME).exists()
 
     def _damaged(self, name: str, why: object) -> BadInput:
         words = " ".join(str(why).split())
-        return BadInput(
+        kind = Altered if self.has_manifest() else BadInput  # a run never leaves a manifest beside a damaged file
+        return kind(
             f"{self.path}: {name} is damaged ({words}); `python -m sepconv_lab.runs archive` puts the record aside"
         )
 
@@ -71,6 +123,8 @@ class Record:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where there is one: ten times faster
         try:
             config: Any = yaml.load((self.path / "config.yaml").read_bytes(), Loader=loader)
+        except OSError as error:
+            raise self._damaged("config.yaml", error.strerror) from error
         except (yaml.YAMLError, ValueError) as error:
             raise self._damaged("config.yaml", error) from error
         if not isinstance(config, dict) or not {"model", "data", "train"} <= config.keys():
@@ -169,10 +223,12 @@ class Record:
                 f"runs_dir={self.runs_dir} is not writable: {there} is {'read-only' if there.is_dir() else 'a file'}"
             )
 
-    def begin(self, config: dict[str, Any]) -> None:
-        """Create the folder, or take up an unfinished one."""
+    def begin(self, config: dict[str, Any], identity: Mapping[str, Any] | None = None) -> None:
+        """Create the folder, or take up an unfinished one. identity: what the run id hashes, for the manifest."""
+        self._identity = identity
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "summary.json").unlink(missing_ok=True)
+        (self.path / manifest.NAME).unlink(missing_ok=True)
         write_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False).encode())
         # Room for the summary on a disk that fills up meanwhile.
         write_atomically(self.path / ".reserve", bytes(RESERVE))
@@ -215,13 +271,17 @@ class Record:
             self._metrics = None
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write the summary, the last act of every run."""
+        """Write the manifest of a run that ended for good, and the summary, the last act of every run."""
         with contextlib.suppress(OSError):
             self.close()
         crash_point("summary.before")
         (self.path / ".reserve").unlink(missing_ok=True)
-        text = json.dumps({"schema": SCHEMA, "ended": time.time(), **summary}, indent=1, default=str)
-        write_atomically(self.path / "summary.json", text.encode())
+        full = {"schema": SCHEMA, "ended": time.time(), **summary}
+        full[manifest.MARK] = manifest.SCHEMA if summary["status"] in manifest.SEALED else None
+        text = json.dumps(full, indent=1, default=str).encode()
+        if full[manifest.MARK] is not None:
+            manifest.seal(self.path, self._identity, text)
+        write_atomically(self.path / "summary.json", text)
 
 
 def records(runs_dir: str | Path) -> Iterator[Record]:
@@ -230,5 +290,5 @@ def records(runs_dir: str | Path) -> Iterator[Record]:
     if not root.is_dir():
         raise BadInput(f"{root}: no such folder of records")
     for entry in sorted(os.scandir(root), key=lambda e: e.name):
-        if entry.is_dir() and len(entry.name) == 16 and (Path(entry.path) / "config.yaml").exists():
+        if entry.is_dir() and len(entry.name) == 16 and any(os.path.exists(f"{entry.path}/{name}") for name in PARTS):
             yield Record(root, entry.name)

@@ -58,7 +58,7 @@ class Given:
 
     @cached_property
     def open(self) -> pd.DataFrame:
-        """The others: missing, failed, interrupted, running."""
+        """The others: missing, failed, altered, interrupted, running."""
         return self.runs[~self.runs["status"].isin(checks.USABLE)]
 
     @cached_property

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from sepconv_lab.analysis.read.plans import fingerprint
 from sepconv_lab.config import (
@@ -18,6 +19,8 @@ from sepconv_lab.config import (
     complete,
     plain,
 )
+from sepconv_lab.config.identity import hashed
+from sepconv_lab.record import manifest
 from sepconv_lab.record.record import Record
 
 FIGURE10 = "figure10_mid_activation"
@@ -76,13 +79,31 @@ def write_record(
 ) -> Record:
     """A record as a run leaves it; without a summary one that was killed."""
     record = Record(runs_dir, run_id)
-    record.begin(dict(values))
-    for event in events() if logged is None else logged:
+    record.begin(dict(values), IDENTITIES.get(run_id))
+    top1 = ((told or {}).get("metrics") or {}).get("test_ema/top1", 0.8)
+    for event in events(top1=top1) if logged is None else logged:
         record.log(dict(event))
     record.close()
     if told is not None:
+        predict(record.path, told.get("metrics") or {}, told["images"]["test"])
         record.finish(dict(told))
     return record
+
+
+def predict(folder: Path, metrics: Mapping[str, Any], images: int) -> None:
+    """Predictions that give the accuracies of a run, as its end writes them."""
+    found = {"label": np.zeros(images, np.int32)}
+    for metric, name in (("test/top1", "predicted"), ("test_ema/top1", "predicted_ema")):
+        if metric in metrics:
+            found[name] = (np.arange(images) >= round(metrics[metric] * images)).astype(np.int32)
+    np.savez(folder / "predictions.npz", allow_pickle=False, **found)  # type: ignore[arg-type]
+
+
+def reseal(folder: Path) -> None:
+    """Let the manifest vouch for the record as it is now: tests of what else a reader notices."""
+    summary = folder / "summary.json"
+    if summary.exists() and (folder / manifest.NAME).exists():
+        manifest.seal(folder, IDENTITIES.get(folder.name), summary.read_bytes())
 
 
 def write_plan(
@@ -125,8 +146,24 @@ def plan_file(runs_dir: Path, study: str = FIGURE10, label: str = "lab") -> Path
     return found
 
 
+def unseal(folder: Path) -> None:
+    """The record as a version without manifests left it."""
+    summary = json.loads((folder / "summary.json").read_bytes())
+    del summary[manifest.MARK]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / manifest.NAME).unlink(missing_ok=True)
+
+
+IDENTITIES: dict[str, dict[str, Any]] = {}
+"""Run id -> what it hashes, of the runs that `run_id` has named."""
+
+
 def run_id(study: str, variant: str, seed: int) -> str:
-    return hashlib.sha256(f"{study}/{variant}/{seed}".encode()).hexdigest()[:16]
+    """The id of a planned run: of its seed, and of data that stand for all else."""
+    identity = {"recipe": 1, "data": f"{study}/{variant}", "seed": seed}
+    found = hashed(identity)
+    IDENTITIES[found] = identity
+    return found
 
 
 ERRORS = {"none": 0.20, "elu": 0.22, "relu": 0.26}

@@ -131,6 +131,7 @@ def test_one_bad_study_hides_no_other(tmp_path: Path) -> None:
     planted(tmp_path, ERRORS, study="mine", claim=own)
     record = tmp_path / made.run_id("mine", "none", 2) / "summary.json"
     record.write_text(record.read_text().replace('"fp32"', '"bf16"'))
+    made.reseal(record.parent)
     good, bad = board.judge_plans([tmp_path]).judged
     assert (good.verdict.claim.id, good.verdict.outcome) == ("C4", "supported")
     assert bad.label == "refused"
@@ -142,6 +143,7 @@ def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     planted(tmp_path, ERRORS, study="mine", claim=None)
     summary = tmp_path / made.run_id("mine", "none", 2) / "summary.json"
     summary.write_text(summary.read_text().replace('"schema": 1', '"schema": 0'))
+    made.reseal(summary.parent)
     found = board.judge_plans([tmp_path])
     assert [j.verdict.claim.id for j in found.judged] == ["C4"]
     assert [note.partition(":")[2][:22] for note in found.notes] == [" a record of schema 0;"]

@@ -302,6 +302,7 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:  # type: ignore[
     values = json.loads(path.read_text())
     change(values)
     path.write_text(json.dumps(values))
+    made.reseal(path.parent)
 
 
 def test_another_schema_is_refused_with_the_version_that_wrote_it(runs_dir: Path) -> None:
@@ -330,6 +331,7 @@ def test_a_plan_that_was_changed_since_it_was_frozen_is_refused(runs_dir: Path) 
 def test_damaged_records_are_refused_by_name(runs_dir: Path) -> None:
     """Truncated or swapped files, a copied folder, a number that is none: each a message that names the record."""
     folder = of(runs_dir, "elu", 1)
+    made.unseal(folder)
     whole = {name: (folder / name).read_text() for name in ("summary.json", "config.yaml")}
     for name, text, words in (
         ("summary.json", "{", "summary.json is damaged"),
@@ -367,6 +369,7 @@ def test_damaged_records_are_refused_by_name(runs_dir: Path) -> None:
 
 def test_a_truncated_last_line_is_left_out_and_counted(runs_dir: Path) -> None:
     path = of(runs_dir, "elu", 1) / "metrics.jsonl"
+    made.unseal(path.parent)
     whole = load_history(runs_dir)
     assert whole.attrs["truncated"] == []
     os.truncate(path, path.stat().st_size - 5)
@@ -391,6 +394,7 @@ def test_a_damaged_line_within_is_refused(runs_dir: Path, line: str, words: str)
     path = of(runs_dir, "elu", 1) / "metrics.jsonl"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], line, *lines[2:], ""]))
+    made.reseal(path.parent)
     with pytest.raises(BadInput, match=words):
         load_history(runs_dir)
     assert len(load_runs(runs_dir)) == 9  # which does not need it

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...config import BadInput
 from ..stats import checks
-from . import committed, frames, load
+from . import committed, frames, load, records
 from .plans import Plan
 
 LIMIT = 2 * 2**20
@@ -32,10 +32,11 @@ def export(
 ) -> Path:
     """Write the results of one plan into a folder (default: experiments/<study>/results/<label>); returns the folder.
 
-    The same records give the same bytes. A diverged run is a result; missing, failed, interrupted and running ones
+    Every file of every record is compared with the record's manifest, and the accuracies with the predictions.
+    The same records give the same bytes. A diverged run is a result; missing, failed, altered, interrupted and running ones
     are refused unless `allow_partial`, and the export then says which they are. Raises BadInput, before it writes.
     """
-    found = load.results(source, study=study, label=label, plan=plan)
+    found = load.results(source, study=study, label=label, plan=plan, verify=True)
     plans = [r.plan for r in found if r.plan is not None]
     if len(plans) != 1:
         there = ", ".join(p.name for p in plans) or "none"
@@ -43,7 +44,8 @@ def export(
     rows = [row for r in found for row in r.rows()]
     runs = frames.runs_frame(rows)
     bad = runs[~runs["status"].isin(checks.USABLE)]
-    partial = [f"{n} ({s})" for n, s in zip(checks.run_names(bad), bad["status"], strict=True)]
+    why = [e if s == records.ALTERED else s for s, e in zip(bad["status"], bad["error"], strict=True)]
+    partial = [f"{n} ({s})" for n, s in zip(checks.run_names(bad), why, strict=True)]
     if partial and not allow_partial:
         more = f" and {len(partial) - 12} more" if len(partial) > 12 else ""
         raise BadInput(f"{plans[0].name} is incomplete: {', '.join(partial[:12])}{more}. Complete it (`study run`, "

@@ -32,7 +32,7 @@ KEYS = {
     "scale": ("text", "smoke, lab, paper; with the stage where rates were tuned: lab_tuned. Empty without a study"),
     "stage": ("text", "fixed, tune or tuned. Empty without a study"),
     "plan_id": ("text", "of the frozen plan. Empty without a study"),
-    "status": ("text", "finished, diverged, failed, interrupted, running or missing"),
+    "status": ("text", "finished, diverged, failed, altered since it ended, interrupted, running or missing"),
 }
 PLACEMENTS = {
     "after_depthwise": ("text", "norm and activation after the depthwise operation, e.g. norm+relu"),

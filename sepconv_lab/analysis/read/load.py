@@ -18,7 +18,7 @@ from ...config.messages import did_you_mean
 from ..stats import checks
 from . import committed, frames
 from .plans import Plan, current, read_plan
-from .records import Reader, name_by_what_varies, planned_rows
+from .records import ALTERED, Reader, name_by_what_varies, planned_rows
 
 Where = Mapping[str, object]
 """Column -> the value it must have, or a list of values; compared as typed on the command line ("true", "4", "relu")."""
@@ -52,7 +52,7 @@ def load_runs(
     varies. study="" asks for those where there are studies too.
     label: the results of that name, such as "lab" or "lab_cifar10". plan: a plan id or its beginning.
     Raises BadInput for a source without runs, names and columns that there are not, records that cannot be read, and,
-    unless `allow_partial`, for runs that are missing, failed, diverged, interrupted or still running, by name.
+    unless `allow_partial`, for runs that are missing, failed, altered, diverged, interrupted or still running, by name.
     """
     found = results(source, study=study, label=label, plan=plan)
     return chosen(frames.runs_frame([row for r in found for row in r.rows()]), where, allow_partial)
@@ -88,16 +88,24 @@ def load_plans(
 
 
 def results(
-    source: str | Path, *, study: str | None = None, label: str | None = None, plan: str | None = None
+    source: str | Path,
+    *,
+    study: str | None = None,
+    label: str | None = None,
+    plan: str | None = None,
+    verify: bool = False,
 ) -> list[Results]:
-    """What a source holds of the study, label and plan named, by study, label and time. Raises BadInput for nothing."""
+    """What a source holds of the study, label and plan named, by study, label and time. Raises BadInput for nothing.
+
+    verify: compare every file of the records with their manifests, and the accuracies with the predictions.
+    """
     root = Path(source)
     if not root.is_dir():
         raise BadInput(f"{source}: no such folder of runs or results")
     plans, exports = sorted(root.glob("studies/*/*/plan.json")), committed.folders(root)
     plans = [p for p in plans if p.parent.parent.name == study] or plans  # what is wrong with others is not asked
     if study != "" and plans:
-        found = [_of_plan(root, p) for p in map(read_plan, plans)]
+        found = [_of_plan(root, p, verify) for p in map(read_plan, plans)]
     elif study != "" and exports:
         found = [_of_export(folder) for folder in exports]
     else:
@@ -134,8 +142,8 @@ def named(
     return [r for r, _ in chosen]
 
 
-def _of_plan(root: Path, plan: Plan) -> Results:
-    reader = Reader(root)
+def _of_plan(root: Path, plan: Plan, verify: bool) -> Results:
+    reader = Reader(root, verify=verify)
     return Results(plan, lambda: [_recorded(reader, plan, row) for row in planned_rows(plan)], _events(reader))
 
 
@@ -174,6 +182,8 @@ def _of_no_study(root: Path, planned: Sequence[Path]) -> Results:
 
     def rows() -> list[dict[str, Any]]:
         found = [reader.row(run_id) for run_id in ids]
+        if altered := [row for row in found if row["status"] == ALTERED]:  # no plan says what they were to be
+            raise BadInput("\n".join(row["error"] for row in altered))
         name_by_what_varies(found)
         return sorted(found, key=lambda row: (row["variant"], row["seed"], row["run_id"]))
 

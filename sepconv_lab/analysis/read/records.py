@@ -15,21 +15,31 @@ from .plans import Plan
 
 
 class Reader:
-    """Reads the records of one runs_dir, each configuration that several seeds share once."""
+    """Reads the records of one runs_dir, each configuration that several seeds share once.
 
-    def __init__(self, runs_dir: Path):
-        self.runs_dir = runs_dir
+    verify: read every file of a record and compare it with the manifest, and the accuracies with the predictions.
+    """
+
+    def __init__(self, runs_dir: Path, *, verify: bool = False):
+        self.runs_dir, self.verify = runs_dir, verify
         self._columns: dict[bytes, dict[str, Any]] = {}
 
     def row(self, run_id: str) -> dict[str, Any]:
         """Status, configuration, metrics, sizes, cost and provenance of a record, by column; `seed` among them.
 
-        A record that is not there gives its status alone. Raises BadInput for one of another schema, or damaged.
+        A record that is not there gives its status alone, and one that changed since its run ended `altered` and why: nothing
+        that it says is believed. Raises BadInput for one of another schema, or damaged and without a manifest.
         """
+        from ...record.manifest import Altered
         from ...record.record import SCHEMA, Record
 
         record = Record(self.runs_dir, run_id)
-        summary = record.summary()
+        try:
+            summary = record.summary(full=self.verify)
+            if self.verify:
+                record.check_results()
+        except Altered as error:
+            return {"run_id": run_id, "status": ALTERED, "error": frames.first_line(error)}
         if summary is not None:
             _check(summary, record.path, run_id, SCHEMA)
         status = str(summary["status"]) if summary else record.status()
@@ -137,6 +147,7 @@ def of_summary(summary: Mapping[str, Any], config: Mapping[str, Any]) -> dict[st
     }
 
 
+ALTERED = "altered"
 FROM_SUMMARY = (*frames.PLACEMENTS, *frames.RESULT, *frames.PROVENANCE)
 
 

@@ -10,7 +10,7 @@ from ...config import BadInput
 from ...config.messages import did_you_mean
 
 USABLE = ("finished", "diverged")
-UNUSABLE = ("failed", "interrupted", "running", "missing")
+UNUSABLE = ("failed", "altered", "interrupted", "running", "missing")
 COMPARABLE = ("scale", "precision", "hardware_class", "recipe")
 """Columns that must have one value throughout a comparison, beside the data digest."""
 
