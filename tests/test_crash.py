@@ -39,7 +39,9 @@ KILLS = int(os.environ.get("SEPCONV_KILLS", "36"))
 POINTS = {
     "config.yaml.opened": 1, "config.yaml.within": 1, "config.yaml.written": 1, "config.yaml.renamed": 1,
     "checkpoint.before": 2, "checkpoint.within": 3, "checkpoint.written": 3, "checkpoint.between": 2,
-    "checkpoint.renamed": 4, "test.logged": 1, "predictions.written": 1, "summary.before": 1, "summary.json.opened": 1,
+    "checkpoint.renamed": 4, "test.logged": 1, "predictions.written": 1, "summary.before": 1,
+    "manifest.json.opened": 1, "manifest.json.within": 1, "manifest.json.written": 1, "manifest.json.renamed": 1,
+    "summary.json.opened": 1,
     "summary.json.within": 1, "summary.json.written": 1, "summary.json.renamed": 1,
 }  # fmt: skip
 """point -> which passage of it dies."""
