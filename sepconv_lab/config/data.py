@@ -132,6 +132,8 @@ class FolderConfig(DataConfig):
 
     name: str = setting("folder", "the data set's name in the registry")
     path: Optional[str] = setting(None, "folder with the images", identity=False)
+    train_split: str = setting("train", "folder of the training images; validation is cut from it", neutral="train")
+    test_split: str = setting("test", "folder of the test images", neutral="test")
     val_fraction: float = setting(0.1, "share of the training images kept for validation", above=0, high=0.5)
     test_fraction: float = setting(0.2, "share kept for the test where there is no `test/` folder", above=0, high=0.5)
     images_per_class: int = setting(0, "training images of each class after the cut; 0: all", low=0)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 50_000_000
 """Larger images are refused before they are decoded: a few kilobytes can unpack to gigabytes."""
+LEVELS = "more than 256 levels, which would be cut off; save it with 8 bits a channel first"
+"""Why an image of one of the modes `DEEP` is refused: Pillow's own conversion to RGB clips them, often to a blank image."""
+DEEP = ("I", "F")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """No others are tried: some of Pillow's readers start other programs."""
 
@@ -67,6 +70,8 @@ def _opened(file: BinaryIO, where: Callable[[], str], use: Callable[[PillowImage
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise BadInput(f"{where()}: {width} x {height} pixels; more than {MAX_PIXELS:,} are refused")
+            if image.mode.partition(";")[0] in DEEP:
+                raise BadInput(f"{where()}: its mode {image.mode} has {LEVELS}")
             return use(image)
     except BadInput:
         raise

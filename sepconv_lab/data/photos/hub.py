@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...config import BadInput, HubConfig
 from ...config.messages import did_you_mean, first_line
 from .parquet import ParquetPool, open_parquet
-from .photos import Photos, Pool, existing_folder
+from .photos import Photos, Pool, existing_folder, note
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +43,7 @@ class Hub(Photos):
 
     def read_pools(self) -> dict[str, Pool]:
         config = self.config
-        found = split_files(self.root)
+        found = split_files(self.root, (config.train_split, config.test_split))
         if not found:
             raise BadInput(f"{self.root}: no parquet files in it or below")
         pools: dict[str, Pool] = {}
@@ -60,25 +61,41 @@ class Hub(Photos):
                     f"{self.root}: several configurations have a split {split!r}: {several}; set data.path to one"
                 )
             pools[name] = ParquetPool(found[split], config.image_column, config.label_column)
+        unused = sorted(found.keys() - {config.train_split, config.test_split})
+        if unused and config.path:
+            note(f"{self.root}: {', '.join(unused)} is not used (data.train_split, data.test_split)")
         return pools
 
     def read_class_names(self) -> list[str]:
         return class_names(open_parquet(self.pools["train"].files[0]).schema_arrow, self.config.label_column)
 
 
-def split_files(root: Path) -> dict[str, list[Path]]:
-    """Parquet files below `root` by split, in order of their names."""
+def split_files(root: Path, splits: Sequence[str] = ()) -> dict[str, list[Path]]:
+    """Parquet files below `root` by split, in order of their names.
+
+    A file's name tells its split (train-00000-of-00004), or else a folder named as one of `splits` (train/part-0).
+    """
     found: dict[str, list[Path]] = {}
-    for path in sorted(root.rglob("*.parquet")):
-        relative = path.relative_to(root)
-        if any(part.startswith(".") for part in relative.parts):
-            continue
+    for path in sorted(_parquet_files(root)):
+        folders = path.relative_to(root).parts[:-1]
         match = _SHARD.fullmatch(path.name)
         split = match["split"] if match else path.stem
-        if split.isdecimal():  # 0000.parquet
-            split = path.parent.name
+        if split not in splits:
+            named = [folder for folder in folders if folder in splits]
+            split = named[-1] if named else path.parent.name if split.isdecimal() else split  # 0000.parquet
         found.setdefault(split, []).append(path)
     return found
+
+
+def _parquet_files(root: Path) -> Iterator[Path]:
+    """Visible parquet files below a folder, through links too, each folder once."""
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
+        if real not in seen:
+            seen.add(real)
+            yield from (Path(folder, n) for n in files if n.endswith(".parquet") and not n.startswith("."))
 
 
 def class_names(schema: pa.Schema, label_column: str) -> list[str]:

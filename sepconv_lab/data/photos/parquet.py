@@ -64,10 +64,13 @@ class ParquetPool(Pool):
 
     @functools.cached_property
     def labels(self) -> npt.NDArray[np.int64]:  # type: ignore[override]
+        import pyarrow as pa
+
         starts, parts = self._starts, []
         for path, start in zip(self.files, starts[:-1], strict=True):
             with _reading(path):
                 column = open_parquet(path).read([self._label_column])[self._label_column]
+            column = pa.chunked_array([_plain(chunk) for chunk in column.chunks], _value_type(column.type))
             if column.null_count:
                 row = int(np.flatnonzero(column.is_null().to_numpy())[0])
                 raise BadInput(f"{self.where(int(start) + row)}: no label (null)")
@@ -170,16 +173,30 @@ class _reading:
 def _check_types(schema: pa.Schema, path: Path, image_column: str, label_column: str) -> None:
     import pyarrow as pa
 
-    label, image = schema.field(label_column).type, schema.field(image_column).type
+    label, image = (_value_type(schema.field(name).type) for name in (label_column, image_column))
     if not pa.types.is_integer(label):
         raise BadInput(f"{path}: column {label_column!r} (data.label_column) holds {label}; whole numbers are needed")
     if pa.types.is_struct(image) and image.get_field_index("bytes") >= 0:
-        image = image.field("bytes").type
-    if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
+        image = _value_type(image.field("bytes").type)
+    if not (pa.types.is_binary(image) or pa.types.is_large_binary(image) or pa.types.is_binary_view(image)):
         raise BadInput(f"{path}: column {image_column!r} (data.image_column) holds {image}; encoded images are needed")
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    """A column's type, a dictionary's values in their place."""
+    import pyarrow as pa
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _bytes_of(column: pa.Array) -> pa.Array:
     import pyarrow as pa
 
-    return column.field("bytes") if pa.types.is_struct(column.type) else column
+    column = _plain(column)
+    return _plain(column.field("bytes")) if pa.types.is_struct(column.type) else column

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,13 @@ import numpy.typing as npt
 from ...config import BadInput, FolderConfig, HubConfig
 from ...config.messages import did_you_mean
 from ...console.progress import progress
+from ...console.say import say
 from ..cache import CachedImages, key
 from ..splits import Encoded, ImageData, MemorySplit, Rows, Split, StreamSplit, cut, first_of_each_class, image_data
 from .decode import decode_all
 from .digests import file_digests
 
-PREPROCESSING = 1
+PREPROCESSING = 2
 """Raised by hand when the same files come to give other bytes."""
 IN_MEMORY_SIDE = 64
 """Data sets for networks that see at most this many pixels a side are decoded once (at `resize`) and kept in memory."""
@@ -29,7 +30,7 @@ CHUNK = 256
 class Pool(abc.ABC):
     """The encoded images of one part of the data, in a fixed order. `files`: all that it was read from."""
 
-    files: list[Path]
+    files: Sequence[Path]
 
     @property
     @abc.abstractmethod
@@ -111,6 +112,13 @@ class Photos(abc.ABC):
                 raise BadInput(
                     f"{pool.where(row)}: label {pool.labels[row]} is out of range: {self._range(count, given)}{others}"
                 )
+        if not self.config.num_classes and not given:
+            empty = np.setdiff1d(np.arange(count), np.concatenate([pool.labels for pool in self.pools.values()]))
+            if len(empty):
+                raise BadInput(
+                    f"{self.root}: labels run to {highest}, but no image has label {', '.join(map(str, empty[:5]))}: count classes "
+                    f"from 0, or keep empty ones with data.num_classes={count}"
+                )
         if count < 2:
             raise BadInput(f"{self.root}: {count} class; at least 2 are needed")
         return (given + [str(i) for i in range(len(given), count)])[:count]
@@ -187,3 +195,13 @@ def existing_folder(path: str) -> Path:
         near = did_you_mean(folder.name, (p.name for p in folder.parent.iterdir())) if folder.parent.is_dir() else ""
         raise BadInput(f"data.path={path} {reason}.{near}")
     return folder
+
+
+_noted: set[str] = set()
+
+
+def note(line: str) -> None:
+    """Say what of the data is not used, once a process however often the data is looked at."""
+    if line not in _noted:
+        _noted.add(line)
+        say(f"note: {line}")
