@@ -152,6 +152,10 @@ def resolve(cfg: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
         raise BadInput("\n".join(dict.fromkeys(problems)))
     if matched:
         config = _solved(config)
+    if isinstance(model, SkeletonConfig) and model.features is not None:
+        from .models.features import settle_features
+
+        config = settle_features(config)
     return config
 
 

@@ -30,6 +30,7 @@ from .data import (
 )  # fmt: skip
 from .fields import LARGEST_SEED, BadInput, active, allowed, default_of, plain, setting, settings
 from .model import (
+    PUBLISHED,
     InceptionV3Config,
     InceptionV3Form,
     Match,

@@ -51,6 +51,19 @@ class BlockConfig:
         """What every width of the skeleton has to be a multiple of."""
         return 1
 
+    @property
+    def initialisation(self) -> int:
+        """Raised where a version of this code draws initial weights otherwise than the first: part of the run id unless 1."""
+        return 1
+
+    def ends_at(self, channels: int) -> bool:
+        """Whether the network's last layer can end at so many channels while all others have the width that scaling gives.
+
+        Not where channels do not divide, nor where the last operation sees many channels with a k x k kernel: the features would
+        take most of a small body's parameters, and a match of parameters would take them from all other layers.
+        """
+        return channels % self.width_divisor == 0
+
 
 @dataclass
 class XceptionBlockConfig(BlockConfig):
@@ -61,8 +74,9 @@ class XceptionBlockConfig(BlockConfig):
     mid_norm: bool = setting(False, "normalisation between the two operations")
     mid_act: Activation = setting(Activation.none, "non-linearity between the two operations")
     segments: Union[int, str] = setting(
-        "channels", "channel segments of the spatial convolution: 1 is dense, `channels` is depthwise", low=1
-    )
+        "channels", "channel segments of the spatial convolution: 1 is dense, `channels` is depthwise", low=1,
+        word="channels",
+    )  # fmt: skip
     depth_multiplier: int = setting(
         1, "depthwise first: filters per input channel; pointwise first: filtered channels summed per output", low=1
     )
@@ -70,6 +84,14 @@ class XceptionBlockConfig(BlockConfig):
     @property
     def width_divisor(self) -> int:
         return self.segments if isinstance(self.segments, int) else 1
+
+    @property
+    def initialisation(self) -> int:
+        """2 where depthwise kernels of several filters are drawn apart from segmented ones of the same shape."""
+        return 2 if self.order is Order.pointwise_first and self.depth_multiplier > 1 else 1
+
+    def ends_at(self, channels: int) -> bool:
+        return self.order is Order.depthwise_first or self.segments == "channels"
 
 
 @dataclass
@@ -91,12 +113,23 @@ class InceptionBlockConfig(BlockConfig):
     def width_divisor(self) -> int:
         return {Form.canonical: 4, Form.extreme: 1}.get(self.form, self.towers)
 
+    @property
+    def initialisation(self) -> int:
+        """2 where a tower can have a single output channel and several before it."""
+        return 2 if self.form is Form.segments and self.reduce >= 1.5 else 1
+
+    def ends_at(self, channels: int) -> bool:
+        return self.form is Form.extreme
+
 
 @dataclass
 class ConvBlockConfig(BlockConfig):
     """A regular convolution: the control."""
 
     name: str = setting("conv", "the block's name in the registry")
+
+    def ends_at(self, channels: int) -> bool:
+        return False
 
 
 def placements(block: BlockConfig | None) -> dict[str, str]:

@@ -28,18 +28,20 @@ def setting(
     high: float | None = None,
     above: float | None = None,
     odd: bool = False,
+    word: str = "",
     needs: str = "",
     neutral: Any = dataclasses.MISSING,
 ) -> Any:
     """Declare one field of the schema.
 
     identity: the value is part of the run id. low/high: inclusive bounds; above: exclusive lower bound; odd: odd only.
+    word: of a number or a text, the one text that is allowed.
     needs: "field=a|b" in the same group, the condition without which the value has no effect (and is refused when set); "!0"
     stands for anything but zero, several conditions are separated by commas.
     neutral: for a field added after runs exist, the value that computes what was computed before it; it leaves ids unchanged.
     """
     bounds = {"low": low, "high": high, "above": above, "odd": odd}
-    metadata = {"doc": doc, "identity": identity, "bounds": bounds, "needs": needs, "neutral": neutral}
+    metadata = {"doc": doc, "identity": identity, "bounds": bounds, "word": word, "needs": needs, "neutral": neutral}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -72,13 +74,13 @@ def allowed(f: dataclasses.Field[Any], kind: Any) -> str:
     if kind is bool:
         return "true, false"
     bounds = f.metadata["bounds"]
-    words = "int or channels" if kind == Union[int, str] and f.name == "segments" else _type_words(kind)
+    words = "int" if f.metadata["word"] else _type_words(kind)
     if bounds["odd"]:
         words = "odd " + words
     for key, sign in (("low", ">="), ("above", ">"), ("high", "<=")):
         if bounds[key] is not None:
             words += f" {sign} {bounds[key]:g}" if words[-1].isalpha() else f", {sign} {bounds[key]:g}"
-    return words
+    return words + (f" or {f.metadata['word']}" if f.metadata["word"] else "")
 
 
 def _type_words(kind: Any) -> str:

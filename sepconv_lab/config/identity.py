@@ -28,6 +28,8 @@ def identity(config: RunConfig, data_digest: str, weights_digest: str | None = N
     sources = [hashlib.sha256(p.read_bytes()).hexdigest() for p in registry.user_sources(config.imports)]
     if sources:
         found["imports"] = sorted(sources)
+    if config.block is not None and config.block.initialisation != 1:
+        found["block.initialisation"] = config.block.initialisation
     for prefix, node in [("", config), *((g + ".", getattr(config, g)) for g in GROUPS)]:
         for f, _ in settings(type(node)) if dataclasses.is_dataclass(node) else ():
             value = getattr(node, f.name)

@@ -8,6 +8,9 @@ from typing import Any, ClassVar, Optional, Union
 
 from .fields import setting
 
+PUBLISHED = "published"
+"""`model.features` as the size has them at a width of 1."""
+
 
 class Size(Enum):
     auto = "auto"
@@ -76,6 +79,10 @@ class SkeletonConfig(ModelConfig):
     width: float = setting(
         1.0, "channels of every layer against the size's own; solved when `model.match` is set", above=0
     )
+    features: Optional[Union[int, str]] = setting(
+        None, "channels that feed the classifier whatever the width: `published`, the size's own, or a number (empty: what scaling "
+        "gives)", low=1, word=PUBLISHED, neutral=None,
+    )  # fmt: skip
     fc_layers: int = setting(0, "fully connected layers before the logits (the paper's FC head: 2)", low=0)
     fc_width: int = setting(4096, "units of each fully connected layer", low=1, needs="fc_layers=!0")
     match: Match = setting(Match.none, "solve the width so that this count meets `model.match_to`", identity=False)

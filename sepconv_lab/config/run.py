@@ -92,7 +92,7 @@ def value_problems(config: RunConfig) -> list[str]:
                 bad |= bounds["high"] is not None and value > bounds["high"]
                 bad |= bounds["above"] is not None and value <= bounds["above"]
                 bad |= bounds["odd"] and value % 2 == 0
-            elif f.name == "segments" and value != "channels":
+            elif f.metadata["word"] and value not in (None, f.metadata["word"]):
                 bad = True
             elif kind is str and value == "" and default_of(f) != "":  # an unset variable of the shell, say
                 instead = "null leaves it out" if default_of(f) is None else "give a text"

@@ -207,7 +207,8 @@ def initialise(network: nn.Module, seed: int) -> None:
     """Draw every convolution and linear weight anew, in place, and reset normalisations.
 
     Coupled: each tensor draws from its own generator, keyed by (seed, its name in the network, its shape), so that variants
-    share every tensor that they have in common. Regular and 1x1 convolutions: He et al. 2015, fan-in; depthwise kernels keep
+    share every tensor that they have in common; a depthwise kernel of several filters shares none with a segmented one of its
+    name and shape. Regular and 1x1 convolutions: He et al. 2015, fan-in; depthwise kernels keep
     the variance (nothing need follow them); logits and FC layers: variance 1 / fan-in and 2 / fan-in.
     """
     for name, module in network.named_modules():
@@ -217,8 +218,10 @@ def initialise(network: nn.Module, seed: int) -> None:
             weight = module.weight
             fan_in = weight[0].numel()
             linear = name.endswith("logits") or is_depthwise(module)
-            key = f"{seed}/{name}/{tuple(weight.shape)}".encode()
-            generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key).digest()[:7], "big"))
+            key = f"{seed}/{name}/{tuple(weight.shape)}"
+            if is_depthwise(module) and weight.shape[1] > 1:  # what else has this shape has another variance
+                key += "/depthwise"
+            generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big"))
             drawn = torch.randn(weight.shape, generator=generator) * math.sqrt((1 if linear else 2) / fan_in)
             with torch.no_grad():
                 weight.copy_(drawn)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from torch import Tensor, nn
 
-from ..config import BlockConfig, ModelConfig, Stem
+from ..config import PUBLISHED, BlockConfig, ModelConfig, SkeletonConfig, Stem
 from ..config.registry import builder
 from .layers import ACTIVATIONS, Conv2d, Conventions, MaxPool2d, SeparableConv2d
 
@@ -20,6 +21,11 @@ def conventions_of(model: ModelConfig) -> Conventions:
     assert model.norm_eps is not None
     assert model.norm_momentum is not None
     return Conventions(model.padding, model.norm_eps, model.norm_momentum)
+
+
+def features_of(model: SkeletonConfig, published: int) -> int | None:
+    """The channels that `model.features` asks for; None: what scaling gives. published: the size's own, at a width of 1."""
+    return published if model.features == PUBLISHED else cast(int | None, model.features)
 
 
 class ConvStem(nn.Sequential):
@@ -40,7 +46,12 @@ class ConvStem(nn.Sequential):
 
 
 class Slots(nn.Sequential):
-    """[act] -> block -> act -> block ...: one block for each width; the leading activation can be left out."""
+    """[act] -> block -> act -> block ... [-> 1x1 -> norm]: one block for each width; the leading activation can be left out.
+
+    features: channels at which the last block is to end, instead of its width. Where it cannot (`BlockConfig.ends_at`) it keeps
+    its width, and a 1x1 leads from there to the features. There is no activation between, so that the number of non-linear
+    layers is the same for every block.
+    """
 
     def __init__(
         self,
@@ -49,13 +60,21 @@ class Slots(nn.Sequential):
         widths: Sequence[int],
         conventions: Conventions,
         leading_act: bool = True,
+        features: int | None = None,
     ):
         super().__init__()
+        if features is not None and block.ends_at(features):
+            widths, features = (*widths[:-1], features), None
         for i, width in enumerate(widths):
             if i or leading_act:
                 self.add_module(f"act{i + 1}", ACTIVATIONS[block.act]())
             self.add_module(f"layer{i + 1}", builder(block)(block, in_channels, width, conventions))
             in_channels = width
+        if features is not None:
+            self.features = Conv2d(in_channels, features, 1)
+            if block.out_norm:
+                self.features_norm = conventions.norm(features)
+        self.out_channels = in_channels if features is None else features
 
 
 class Module(nn.Module):
@@ -93,6 +112,7 @@ class Head(nn.Sequential):
 
     def __init__(self, in_channels: int, num_classes: int, *, fc_layers: int, fc_width: int, dropout: float):
         super().__init__()
+        self.in_channels = in_channels
         self.pool = GlobalAveragePool()
         for i in range(fc_layers):
             self.add_module(f"fc{i + 1}", nn.Linear(in_channels, fc_width))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..config import BlockConfig, Size, Stem, VggSepConfig
 from ..config.registry import register
 from .layers import MaxPool2d
-from .skeleton import ConvStem, Head, Slots, conventions_of, scale_widths
+from .skeleton import ConvStem, Head, Slots, conventions_of, features_of, scale_widths
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,16 @@ class VggSep(nn.Module):
         stem = widths(layout.stem)
         self.stem = ConvStem(stem, layout.stem_stride, Stem.conv, layout.stem_stride > 1, conventions)
         channels = stem[-1]
+        features = features_of(config, layout.stages[-1][-1])
         self.stages = nn.Sequential()
         for i, stage in enumerate(layout.stages):
             if i:
                 self.stages.add_module(f"pool{i}", MaxPool2d(2, 2, valid=True))
-            scaled = widths(stage)
             # The stem ends with its own ReLU, so the first layer has none before it.
-            self.stages.add_module(f"stage{i + 1}", Slots(block, channels, scaled, conventions, leading_act=i > 0))
-            channels = scaled[-1]
+            wanted = features if i == len(layout.stages) - 1 else None
+            slots = Slots(block, channels, widths(stage), conventions, leading_act=i > 0, features=wanted)
+            self.stages.add_module(f"stage{i + 1}", slots)
+            channels = slots.out_channels
         self.top_act = nn.ReLU()
         self.head = Head(
             channels, num_classes, fc_layers=config.fc_layers, fc_width=config.fc_width, dropout=config.dropout

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..config import BlockConfig, Size, XceptionConfig
 from ..config.registry import register
-from .skeleton import ConvStem, Head, Module, Slots, conventions_of, scale_widths
+from .skeleton import ConvStem, Head, Module, Slots, conventions_of, features_of, scale_widths
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,15 @@ class Xception(nn.Module):
         self.exit = nn.Sequential(*[module(m, pool=True) for m in layout.exit])
         # No activation between the last sum and the first layer of the top (Figure 5).
         top = widths(layout.top)
-        self.top = Slots(block, channels, top, conventions, leading_act=False)
+        features = features_of(config, layout.top[-1])
+        self.top = Slots(block, channels, top, conventions, leading_act=False, features=features)
         self.top_act = nn.ReLU()
         self.head = Head(
-            top[-1], num_classes, fc_layers=config.fc_layers, fc_width=config.fc_width, dropout=config.dropout
+            self.top.out_channels,
+            num_classes,
+            fc_layers=config.fc_layers,
+            fc_width=config.fc_width,
+            dropout=config.dropout,
         )
 
     def features(self, x: Tensor) -> Tensor:

@@ -22,12 +22,15 @@ MODELS = [c().name for c in BUILTIN if issubclass(c, ModelConfig)]
 
 
 def every_variant() -> list[str]:
-    """Each registered model at each size with each registered block; Inception V3 and, small, its block in each form."""
+    """Each registered model at each size with each registered block; Inception V3 and, small, its block in each form; at half
+    the width, with the features that scaling gives and with the published ones."""
     found = [f"data=imagenet model=inception_v3 model.form={form.name}" for form in InceptionV3Form]
     for model, block, data in itertools.product(MODELS, BLOCKS, ("cifar10", "imagenet")):
         all_forms = block == "inception" and data == "cifar10"
         forms = [f" block.form={form.name}" for form in Form] if all_forms else [""]
         found += [f"data={data} model={model} block={block}{form}" for form in forms if model != "inception_v3"]
+    for model, block, features in itertools.product(("xception", "vgg_sep"), BLOCKS, ("null", "published")):
+        found.append(f"data=cifar10 model={model} block={block} model.width=0.5 model.features={features}")
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Iterator
 from enum import Enum
@@ -23,6 +24,7 @@ from sepconv_lab.config import (
     plain,
     settings,
 )
+from sepconv_lab.config.identity import identity
 from sepconv_lab.models import build_model
 from sepconv_lab.models.layers import Conventions
 from sepconv_lab.models.skeleton import Module
@@ -178,6 +180,24 @@ def test_variants_share_every_tensor_that_they_have_in_common() -> None:
     other = build_model(compose(["seed=1", "model.width=0.5"]), 10).state_dict()
     key = "entry.0.slots.layer1.pointwise.weight"
     assert not torch.equal(a[key], other[key])
+
+
+def test_kernels_of_another_kind_are_drawn_apart() -> None:
+    """Of equal name and shape, but one filter bank for a channel and one for a segment: neither is the other times a factor.
+    Depthwise kernels of one filter, the only ones of their shape, are drawn as they always were."""
+    base = ["block.order=pointwise_first", "model.width=0.5"]
+    kinds = [["block.segments=16", "block.depth_multiplier=2"], ["block.depth_multiplier=4"], ["block.segments=1"]]
+    states = [build_model(compose([*base, *kind]), 10).state_dict() for kind in kinds]
+    key = "entry.0.slots.layer1.depthwise.weight"  # 16 -> 32 channels: in one a bank of four for two outputs, in the other for one
+    segmented, depthwise = states[0][key], states[1][key]
+    assert segmented.shape == depthwise.shape == (32, 4, 3, 3)
+    assert abs(torch.corrcoef(torch.stack([segmented.flatten(), depthwise.flatten()]))[0, 1]) < 0.2
+    generator = torch.Generator().manual_seed(
+        int.from_bytes(hashlib.sha256(f"0/{key.removesuffix('.weight')}/{(32, 4, 3, 3)}".encode()).digest()[:7], "big")
+    )
+    assert torch.equal(segmented, torch.randn(32, 4, 3, 3, generator=generator) * (2 / 36) ** 0.5)
+    ids = [identity(compose([*base, *kind]), "") for kind in [*kinds, []]]
+    assert ["block.initialisation" in found for found in ids] == [True, True, False, False]
 
 
 def test_initialisation_keeps_the_variance() -> None:
