@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from sepconv_lab.analysis.read.plans import fingerprint
 from sepconv_lab.analysis.read.records import placed
 from sepconv_lab.config import BUILTIN, BlockConfig, plain
-from sepconv_lab.study import definition
+from sepconv_lab.record.plan import fingerprint
+from sepconv_lab.study import load
 
 from .analysis.conftest import build_history, build_runs
 
@@ -27,7 +27,7 @@ def planned(name: str, seeds: int = 6, *, better: float = 0.05, scale: str = "la
 
     The later a variant stands in the study file, the more it errs, by `better` in ln error. changes: keys of the plan.
     """
-    study = definition.load(EXPERIMENTS / name / "study.yaml")
+    study = load(EXPERIMENTS / name / "study.yaml")
     own = study.at(scale)
     configs = {v: _config((*study.base, *study.scales[scale], *words)) for v, words in own.items()}
     columns = {

@@ -20,8 +20,8 @@ from omegaconf import OmegaConf
 from sepconv_lab.compose import CONF, initialised
 from sepconv_lab.config import BadInput
 from sepconv_lab.launch.cluster import ASK, Queue, time_limit
+from sepconv_lab.launch.hydra import check_hydra, plugin as plugin_of
 from sepconv_lab.study.__main__ import parse
-from sepconv_lab.study.launch import _kind, check_hydra
 
 from .helpers import environment
 
@@ -49,7 +49,7 @@ def test_a_preset_composes_onto_its_plugin_and_adds_no_setting_of_its_own(name: 
     assert set(preset) == set(plugin)
     assert preset != plugin
     assert launcher(name, "config") == preset
-    assert _kind(name) == _kind(PLUGINS[name]) == PLUGINS[name]
+    assert plugin_of(name) == plugin_of(PLUGINS[name]) == PLUGINS[name]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -98,7 +98,7 @@ def test_a_plugin_that_registers_once_is_known_for_good(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     for name, text in PLUGIN.items():
         (folder / name).write_text(text)
-    code = "from sepconv_lab.study.launch import check_hydra as check\ncheck(['hydra/launcher=late'])\n" * 2
+    code = "from sepconv_lab.launch.hydra import check_hydra as check\ncheck(['hydra/launcher=late'])\n" * 2
     subprocess.run([sys.executable, "-c", code], env=environment(PYTHONPATH=str(tmp_path)), check=True)
 
 

@@ -20,8 +20,8 @@ from sepconv_lab.analysis.claims import of_the_paper as claims
 from sepconv_lab.analysis.notebook import shelf
 from sepconv_lab.analysis.paper import tables
 from sepconv_lab.analysis.read import export, frames
-from sepconv_lab.analysis.read.plans import Plan
 from sepconv_lab.config import BadInput
+from sepconv_lab.record.plan import from_values
 
 from .planned import planned
 
@@ -43,9 +43,7 @@ def plant(name: str, experiments: Path, seeds: int = 3, **changes: Any) -> Path:
     kinds = frames.runs_columns(rows)
     history.attrs["truncated"] = []
     folder = experiments / name / "results" / plan["label"]
-    export._write(
-        folder, export.contents(Plan(plan, folder / "plan.json"), frames.runs_frame(rows), history, kinds, [])
-    )
+    export._write(folder, export.contents(from_values(plan), frames.runs_frame(rows), history, kinds, []))
     return folder
 
 
@@ -177,13 +175,13 @@ def test_without_results_there_is_a_sentence_and_a_command_never_a_number(tmp_pa
 
 def test_the_commands_of_the_shelf_exist() -> None:
     """What is printed can be typed: the commands parse, and every shipped study has the scale that they name."""
-    from sepconv_lab.study import definition
+    from sepconv_lab.study import load
     from sepconv_lab.study.__main__ import parse
 
     for name in claims.STUDIES:
         run, exported = shelf.commands(name).splitlines()
         assert parse(re.sub(r"^python -m sepconv_lab\.study ", "", run).split()).name == name
-        assert definition.load(Path(__file__).parent.parent / "experiments" / name).at("lab")
+        assert load(Path(__file__).parent.parent / "experiments" / name).at("lab")
         assert exported == f"python -m sepconv_lab.analysis export {name} --label lab"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sepconv_lab.record.record import Record
-from sepconv_lab.study.plan import frozen_plans
+from sepconv_lab.study.frozen import frozen_plans
 
 from .helpers import SMALL, cli, environment
 from .slurm import cluster, need, slurm

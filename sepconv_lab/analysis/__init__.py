@@ -7,7 +7,6 @@ provenance. The history frame has one row a run and event.
 load        the two frames from records or committed results: `load_runs`, `load_history`
 frames      every column of the two, its type and meaning
 wandb_files the same frames from offline W&B files
-plans       frozen plans, as far as judging needs them
 export      results small enough to commit
 board       every study judged by what its plan froze; `python -m sepconv_lab.analysis verdicts`
 checks      what may be compared, and the messages for what may not
@@ -37,7 +36,7 @@ shelf       committed results as the notebooks show them
 from . import figures, paper
 from .claims import board, contrasts, of_the_paper as claims, rules, verdicts
 from .paper import tables
-from .read import export, frames, load, plans
+from .read import export, frames, load
 from .read.load import load_history, load_plans, load_runs
 from .stats import (
     aa,
@@ -57,6 +56,6 @@ from .stats import (
 
 __all__ = [
     "aa", "board", "checks", "claims", "contrasts", "convergence", "decisions", "effects", "export", "factorial", "figures",
-    "frames", "intervals", "load", "load_history", "load_plans", "load_runs", "looks", "outcomes", "paper", "pareto", "plans",
+    "frames", "intervals", "load", "load_history", "load_plans", "load_runs", "looks", "outcomes", "paper", "pareto",
     "power", "rules", "strata", "tables", "variance", "verdicts",
 ]  # fmt: skip

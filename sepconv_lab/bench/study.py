@@ -36,7 +36,7 @@ MEASURE = """
 import json, sys, time
 began = time.perf_counter()
 from sepconv_lab.study import load, make_plan
-from sepconv_lab.study.plan import freeze, frozen_plans
+from sepconv_lab.study.frozen import freeze, frozen_plans
 from sepconv_lab.study.status import states
 from pathlib import Path
 plan, _ = make_plan(load(sys.argv[1]), "lab")

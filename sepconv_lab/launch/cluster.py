@@ -14,11 +14,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config import BadInput
 from ..disk import write_atomically
+from .hydra import multirun
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 ASK = 15.0
 """Seconds between two questions to Slurm, whose controller serves everybody."""
@@ -27,14 +32,15 @@ ASK = 15.0
 class Launching:
     """Hydra's launcher at work in another process, which ends with this object, or with this process.
 
-    folder: for what it prints, `launcher.log`, and for what kept it from submitting, `refused.txt`.
+    folder: for what it prints, `launcher.log`, and for what kept it from submitting, `refused.txt`. module: what that process
+    runs, which passes its arguments and its task on to `main`.
     """
 
-    def __init__(self, words: Sequence[str], folder: Path):
+    def __init__(self, words: Sequence[str], folder: Path, module: str):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self._ids: frozenset[str] = frozenset()
-        command = [sys.executable, "-m", "sepconv_lab.launch.cluster", str(folder), *words]
+        command = [sys.executable, "-m", module, str(folder), *words]
         with open(folder / "launcher.log", "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
 
@@ -116,9 +122,8 @@ def time_limit() -> Iterator[None]:
         signal.signal(signal.SIGUSR2, before)
 
 
-def main(folder: Path, words: Sequence[str]) -> int:
+def main(folder: Path, words: Sequence[str], task: Callable[[DictConfig], None]) -> int:
     """The other process."""
-    from ..study.launch import multirun
 
     def leave_with_parent() -> None:
         sys.stdin.buffer.read()
@@ -126,14 +131,10 @@ def main(folder: Path, words: Sequence[str]) -> int:
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
     try:
-        multirun(list(words))
+        multirun(words, task)
     except BaseException as error:
         traceback.print_exc()
         words_for_people = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
         write_atomically(folder / "refused.txt", words_for_people.encode())
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

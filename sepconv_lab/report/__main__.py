@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..analysis.read import load
-from ..analysis.read.plans import Plan
 from ..config import BadInput
+from ..record.plan import Plan
 
 EXPERIMENTS = Path("experiments")
 
@@ -43,8 +43,8 @@ def write(study: str, place: Path, label: str | None = None, plan: str | None = 
     one = chosen(study, place, label, plan)
     runs = load.load_runs(place, study=study, label=one.label, plan=one.plan_id, allow_partial=True)
     history = load.load_history(place, study=study, label=one.label, plan=one.plan_id, allow_partial=True)
-    text = page(runs, history, one.raw)
-    target = Path(to) if to else one.path.parent / "report.html"
+    text = page(runs, history, one.values())
+    target = Path(to) if to else Path(one.path or place).parent / "report.html"
     if target.is_dir():
         target /= "report.html"
     try:

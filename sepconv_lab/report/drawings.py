@@ -71,7 +71,7 @@ def effect_drawings(g: Given) -> list[Drawing]:
                 f"forest-{v.claim.id}", f"Effects behind the verdict on {v.claim.id}", FOREST + hollow,
                 lambda g, v=v: figures.forest_of([v]),  # type: ignore[misc]
             ))  # fmt: skip
-    factors = [f if f in g.runs.columns else f"{f}.name" for f in g.plan.raw.get("factors") or {}]
+    factors = [f if f in g.runs.columns else f"{f}.name" for f in g.plan.factors]
     if len(factors) > 1:
         found.append(Drawing(
             "factors", "Main effects and interactions", "Averaged over the levels of the other factors; the intervals "
@@ -169,6 +169,6 @@ PARETO = Drawing(
 
 def own_drawings(g: Given) -> list[Drawing]:
     """What only this study has, and accuracy against MACs where its variants differ in them on the same data."""
-    macs = [v["macs"] for v in g.plan.raw["variants"].values()]
+    macs = [v.macs for v in g.plan.variants.values()]
     dear = len(g.groups) == 1 and len(macs) > 2 and max(macs) > (1 + COSTS_DIFFER) * min(macs)
     return [*OF_STUDY.get(g.study, ()), *([PARETO] if dear else [])]

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,10 +15,10 @@ from ..analysis.claims.board import Judged
 from ..analysis.claims.contrasts import Claim, Contrast
 from ..analysis.claims.of_the_paper import CLAIMS
 from ..analysis.read.frames import DTYPES
-from ..analysis.read.plans import Plan
 from ..analysis.stats import checks
 from ..analysis.stats.effects import Method
 from ..config import BadInput
+from ..record.plan import Plan, from_values
 
 MOST_CURVES = 6
 """Variants in one panel of learning curves; more cannot be told apart."""
@@ -40,16 +39,16 @@ class Given:
     @property
     def variants(self) -> list[str]:
         """In the plan's order."""
-        return list(self.plan.raw["variants"])
+        return list(self.plan.variants)
 
     @property
     def baseline(self) -> str:
-        return str(self.plan.raw["baseline"])
+        return self.plan.baseline
 
     @property
     def planned(self) -> int:
         """Seeds."""
-        return len(self.plan.raw["seeds"])
+        return len(self.plan.seeds)
 
     @cached_property
     def ended(self) -> pd.DataFrame:
@@ -99,8 +98,8 @@ class Given:
     def groups(self) -> list[list[str]]:
         """The variants that share their data, in the plan's order: only they compare."""
         found: dict[str, list[str]] = {}
-        for name, variant in self.plan.raw["variants"].items():
-            found.setdefault(json.dumps(variant["config"].get("data"), sort_keys=True), []).append(name)
+        for name, variant in self.plan.variants.items():
+            found.setdefault(json.dumps(variant.config.get("data"), sort_keys=True), []).append(name)
         return list(found.values())
 
     def reference(self, variant: str) -> str:
@@ -124,14 +123,14 @@ class Given:
 
 def given(runs: pd.DataFrame, history: pd.DataFrame, plan: Mapping[str, Any]) -> Given:
     """The frames as `analysis.load` gives them and the content of plan.json; planned runs without a row get one."""
-    known = Plan(plan, Path("plan.json"))
+    known = from_values(plan, "plan.json")
     mine = checks.of_study(runs, known.study) if len(runs) else runs
     there = set(zip(mine["variant"], mine["seed"], strict=True)) if len(mine) else set()
-    absent = [r for r in known.runs if (r["variant"], r["seed"]) not in there]
+    absent = [r for r in known.runs if (r.variant, r.seed) not in there]
     if absent:
-        keys = {"study": known.study, "scale": known.scale, "stage": known.stage, "plan_id": known.plan_id,
+        keys = {"study": known.study, "scale": known.staged_scale, "stage": known.stage, "plan_id": known.plan_id,
                 "status": "missing"}  # fmt: skip
-        more = pd.DataFrame([{**r, **keys} for r in absent])
+        more = pd.DataFrame([{"variant": r.variant, "seed": r.seed, "run_id": r.run_id, **keys} for r in absent])
         more = more.astype({c: mine[c].dtype for c in more.columns if c in mine.columns} if len(mine) else {})
         mine = pd.concat([mine, more], ignore_index=True) if len(mine) else more.astype({"seed": DTYPES["key"]})
     return Given(known, mine, history)

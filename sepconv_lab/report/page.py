@@ -39,7 +39,7 @@ def page(runs: pd.DataFrame, history: pd.DataFrame, plan: Mapping[str, Any]) -> 
     drawn = [(key, title, _panels(drawings, g)) for key, title, drawings in groups if began and drawings]
     images = [p.image for _, _, panels in drawn for p in panels if p.image is not None]
     return str(_template().render(
-        g=g, plan=g.plan.raw, text=text, prose=prose, css=Markup(_style()),
+        g=g, plan=g.plan, text=text, prose=prose, css=Markup(_style()),
         font=font(characters(images)) if images else "",
         banners=prose.banners(g), where=where(g.runs), began=began,
         seconds=float(g.runs["wall_time"].sum()) if "wall_time" in g.runs.columns else 0.0,

@@ -23,8 +23,7 @@ Banner = tuple[str, str]
 def banners(g: Given) -> list[Banner]:
     """What must be read before any number, most important first."""
     found = []
-    raw = g.plan.raw
-    if str(raw["scale"]) == MEANINGLESS:
+    if g.plan.scale == MEANINGLESS:
         found.append(("Smoke", "A handful of steps that show that everything runs. The numbers mean nothing."))
     if len(g.open):
         kinds = g.open["status"].value_counts().sort_index()

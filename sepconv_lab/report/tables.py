@@ -121,10 +121,10 @@ def _measured(g: Given, variant: str, why: dict[str, None]) -> tuple[str, ...]:
 
 
 def _sizes(g: Given, variant: str) -> tuple[str, str, str]:
-    planned = g.plan.raw["variants"][variant]
+    planned = g.plan.variants[variant]
     done = g.runs[(g.runs["variant"] == variant) & (g.runs["status"] == "finished")]
     speed = done["images_per_second"].mean() if "images_per_second" in done.columns and len(done) else math.nan
-    return f"{planned['params']:,}", text.millions(planned["macs"]), text.number(speed)
+    return f"{planned.params:,}", text.millions(planned.macs), text.number(speed)
 
 
 def seeds(g: Given) -> Table:
@@ -136,7 +136,7 @@ def seeds(g: Given) -> Table:
         run = at[variant, seed]
         return text.percent(run[outcomes.PRIMARY], 2) if run["status"] == "finished" else str(run["status"])
 
-    rows = [(str(seed), *(cell(v, seed) for v in g.variants)) for seed in g.plan.raw["seeds"]]
+    rows = [(str(seed), *(cell(v, seed) for v in g.variants)) for seed in g.plan.seeds]
     columns = [("seed", "word"), *((figures.style.words(v), "number") for v in g.variants)]
     return table("seeds", "Every seed", columns, rows, "Top-1 test accuracy of the averaged weights, per cent.")
 
@@ -193,12 +193,12 @@ def of_the_paper(g: Given) -> list[Table]:
 def variants(g: Given) -> Table:
     """What each variant is: its own overrides, and its size."""
     rows = []
-    for name, v in g.plan.raw["variants"].items():
-        own = " ".join(v["own"]) or "(as all)"
-        steps = text.number(v["steps"]) if v["steps"] else text.NONE
-        rows.append((swatch(name), own, f"{v['params']:,}", f"{v['body_params']:,}", text.millions(v["macs"]), steps))
-    common = set.intersection(*(set(v["overrides"]) for v in g.plan.raw["variants"].values()))
-    first = next(iter(g.plan.raw["variants"].values()))["overrides"]
+    for name, v in g.plan.variants.items():
+        own = " ".join(v.own) or "(as all)"
+        steps = text.number(v.steps) if v.steps else text.NONE
+        rows.append((swatch(name), own, f"{v.params:,}", f"{v.body_params:,}", text.millions(v.macs), steps))
+    common = set.intersection(*(set(v.overrides) for v in g.plan.variants.values()))
+    first = next(iter(g.plan.variants.values())).overrides
     shared = " ".join(w for w in first if w in common) or "the defaults"
     columns = [("variant", "word"), ("its own overrides", "code"), ("parameters", "number"), ("without the head", "number"),
                ("MACs an image", "number"), ("steps", "number")]  # fmt: skip

@@ -26,12 +26,17 @@ from ..config import BadInput
 from ..console.progress import duration
 from ..console.say import refuse, say
 from ..console.tables import print_table
+from ..launch.hydra import check_hydra
+from ..record.plan import Plan
 from ..record.record import Record
 from . import definition, estimate, tuning
-from .definition import Study, is_execution, seed_list
-from .launch import Note, Stopped, Supervisor, check_hydra
-from .plan import STAGES, Plan, freeze, frozen_plans, make_plan
+from .definition import Study, is_execution
+from .frozen import freeze, frozen_plans
+from .job import Note
+from .planning import STAGES, make_plan
+from .reader import load, seed_list
 from .status import DONE, STUCK, State, print_status, states
+from .supervisor import Stopped, Supervisor
 
 COMMANDS = ("list", "plan", "run", "status", "retry")
 
@@ -115,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _list(request: Request) -> int:
     rows = []
     for path in definition.shipped():
-        study = definition.load(path)
+        study = load(path)
         frozen = frozen_plans(request.runs_dir, study.name)
         done = "; ".join(f"{p.label}: {_done(states(p, request.runs_dir))}" for p in frozen)
         claim = study.claim.id if study.claim else "-"
@@ -131,7 +136,7 @@ def _done(found: Sequence[State]) -> str:
 
 
 def _plan(request: Request) -> int:
-    study = definition.load(request.name)
+    study = load(request.name)
     plan, notes = _made(study, request)
     found = states(plan, request.runs_dir)
     seconds, source = estimate.seconds_per_run(plan, found, request.runs_dir)
@@ -201,7 +206,7 @@ def _tuning_plan(
 
 
 def _status(request: Request) -> int:
-    study = definition.load(request.name)
+    study = load(request.name)
     plans = frozen_plans(request.runs_dir, study.name)
     if not plans:
         raise BadInput(f"no plan of {study.name} in {request.runs_dir}: `study run {request.name}` freezes one")
@@ -220,7 +225,7 @@ def _status(request: Request) -> int:
 
 
 def _run(request: Request) -> int:
-    study = definition.load(request.name)
+    study = load(request.name)
     check_hydra(request.hydra)
     if request.stage == "fixed":
         plan, notes = _made(study, request, fetch=True)

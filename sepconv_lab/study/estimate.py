@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..config import Optimizer, RunConfig
-from .plan import Plan, PlannedRun
+from ..record.plan import Plan, PlannedRun
 from .status import State
 
 BUDGET = 8.0

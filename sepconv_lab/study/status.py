@@ -12,9 +12,9 @@ from typing import Any
 from ..config import BadInput
 from ..console.progress import duration
 from ..console.tables import print_table
+from ..record.plan import Plan, PlannedRun
 from ..record.record import Record
-from .launch import Note
-from .plan import Plan, PlannedRun
+from .job import Note
 
 MARKS = {"finished": "+", "running": ">", "failed": "x", "diverged": "d", "interrupted": "!", "waiting": "."}
 DONE = ("finished",)

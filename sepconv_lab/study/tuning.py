@@ -13,7 +13,7 @@ from ..compose import compose
 from ..config import BadInput
 from ..record import metrics
 from .definition import Study
-from .plan import TUNED_BY
+from .planning import TUNED_BY
 from .status import State
 
 HALF_DECADE = 10**0.5

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from sepconv_lab.analysis.read.plans import fingerprint
 from sepconv_lab.config import (
     GlyphsConfig,
     RunConfig,
@@ -21,6 +20,7 @@ from sepconv_lab.config import (
 )
 from sepconv_lab.config.identity import hashed
 from sepconv_lab.record import manifest
+from sepconv_lab.record.plan import fingerprint
 from sepconv_lab.record.record import Record
 
 FIGURE10 = "figure10_mid_activation"

@@ -42,7 +42,7 @@ def test_the_runs_frame_read_back_equals_the_one_from_the_records(here: Path) ->
         load_runs(where={"seed": 1}),
         check_exact=True,
     )
-    assert [p.raw for p in load_plans("experiments")] == [p.raw for p in load_plans()]
+    assert [p for p in load_plans("experiments")] == [p for p in load_plans()]
 
 
 def test_every_kind_of_value_survives(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from sepconv_lab.analysis import load_history, load_runs
 from sepconv_lab.analysis.read import wandb_files
 from sepconv_lab.compose import compose
 from sepconv_lab.config import BadInput, plain
-from sepconv_lab.run import record_of, run
+from sepconv_lab.training.job import record_of, run
 
 from ..helpers import SMALL, interrupted_at
 from . import generated as made

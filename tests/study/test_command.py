@@ -9,7 +9,7 @@ import pytest
 
 from sepconv_lab.study import load, make_plan
 from sepconv_lab.study.__main__ import main
-from sepconv_lab.study.plan import freeze
+from sepconv_lab.study.frozen import freeze
 
 from .conftest import PLAIN, Writer
 

@@ -201,9 +201,9 @@ def test_a_run_whose_data_changed_since_the_plan_is_refused_by_its_job(write: Wr
     path = write(PLAIN.replace("base: [model=xception]", "base: [data=folder, data.path=images]").replace(
         "data.num_classes=5, data.images_per_class=24, data.eval_images_per_class=8, ", ""))  # fmt: skip
     from sepconv_lab.study import load, make_plan
-    from sepconv_lab.study.launch import Supervisor
-    from sepconv_lab.study.plan import freeze
+    from sepconv_lab.study.frozen import freeze
     from sepconv_lab.study.status import states
+    from sepconv_lab.study.supervisor import Supervisor
 
     here = os.getcwd()
     os.chdir(tmp_path)

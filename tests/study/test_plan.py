@@ -10,9 +10,10 @@ import pytest
 
 from sepconv_lab.compose import compose
 from sepconv_lab.config import BadInput
-from sepconv_lab.run import record_of
+from sepconv_lab.record.plan import from_json
 from sepconv_lab.study import load, make_plan
-from sepconv_lab.study.plan import changes, freeze, from_json, frozen_plans
+from sepconv_lab.study.frozen import changes, freeze, frozen_plans
+from sepconv_lab.training.job import record_of
 
 from .conftest import PLAIN, Writer
 
@@ -128,7 +129,7 @@ def test_a_plan_changed_by_hand_is_refused(write: Writer, tmp_path: Path) -> Non
     values = json.loads(path.read_text())
     values["seeds"] = [0, 7]
     path.write_text(json.dumps(values))
-    with pytest.raises(BadInput, match="changed by hand"):
+    with pytest.raises(BadInput, match="changed since plan"):
         frozen_plans(tmp_path, "mine")
     path.write_text("{")
     with pytest.raises(BadInput, match="not a plan"):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sepconv_lab.config import BadInput
+from sepconv_lab.record.plan import PlannedRun
 from sepconv_lab.study import load, make_plan, tuning
-from sepconv_lab.study.plan import PlannedRun
 from sepconv_lab.study.status import State
 
 from .conftest import PLAIN, Writer

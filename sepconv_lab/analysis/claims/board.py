@@ -9,9 +9,9 @@ from typing import Any
 
 from ...config import BadInput
 from ...config.messages import did_you_mean
+from ...record.plan import Plan, current
 from ..read import load
 from ..read.frames import runs_frame
-from ..read.plans import Plan, current
 from ..stats import checks
 from ..stats.effects import Method
 from .contrasts import CONTRAST, AllOf, Claim, Contrast, Kind, better, same

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ...config import BadInput
+from ...record.plan import Plan
 from .. import figures
 from ..claims import board
 from ..claims.of_the_paper import STUDIES
 from ..claims.where import where
 from ..read import committed, load
-from ..read.plans import Plan
 from . import show
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ class Study:
         for r in self.results:
             scale, data, machine = where(r.runs)
             ended = int(r.runs["status"].isin(("finished", "diverged")).sum())
-            seeds = len(r.plan.raw["seeds"])
+            seeds = len(r.plan.seeds)
             partial = " **(partial)**" if ended < len(r.runs) else ""
             lines.append(f"- `{r.plan.label}`: {data}; {scale} scale; {ended} of {len(r.runs)} runs{partial}, {seeds} "
-                         f"seeds; {machine}; plan `{r.plan.plan_id}`, frozen {r.plan.raw.get('frozen') or '?'}")  # fmt: skip
+                         f"seeds; {machine}; plan `{r.plan.plan_id}`, frozen {r.plan.frozen or '?'}")  # fmt: skip
         return "\n".join(lines)
 
     def draw(self, figure: Callable[..., Axes], *arguments: Any, paper: int | None = None, **options: Any) -> Panels:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
-from .plans import Plan, read_plan
+from ...record.plan import Plan, read_plan
 
 SCHEMA = 1
 DIGITS = 6

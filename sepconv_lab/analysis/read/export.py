@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
+from ...record.plan import Plan
 from ..stats import checks
 from . import committed, frames, load, records
-from .plans import Plan
 
 LIMIT = 2 * 2**20
 """Bytes of one folder of results."""
@@ -62,7 +62,7 @@ def contents(
 ) -> dict[str, bytes]:
     """File name -> bytes of the results of a plan; export.json comes last. Raises BadInput where they cannot be small."""
     table, constant = committed.encode_runs(runs, kinds)
-    files = {"plan.json": _json(_portable_plan(plan.raw)), "runs.csv": table}
+    files = {"plan.json": _json(_portable_plan(plan)), "runs.csv": table}
     about: dict[str, Any] = {
         "schema": committed.SCHEMA, "study": plan.study, "label": plan.label, "plan_id": plan.plan_id,
         "runs": len(runs), "status": {str(k): int(n) for k, n in runs["status"].value_counts().sort_index().items()},
@@ -98,7 +98,7 @@ def thin(history: pd.DataFrame, training: int, evaluations: int) -> np.ndarray:
     return keep
 
 
-def _portable_plan(raw: Mapping[str, Any]) -> dict[str, Any]:
+def _portable_plan(plan: Plan) -> dict[str, Any]:
     """A plan without the folders of absolute paths in what was typed and configured."""
 
     def short(value: Any) -> Any:
@@ -106,11 +106,12 @@ def _portable_plan(raw: Mapping[str, Any]) -> dict[str, Any]:
             return {k: short(v) for k, v in value.items()}
         return [short(v) for v in value] if isinstance(value, list) else frames.portable(value)
 
+    raw = json.loads(plan.to_json())
     variants = {
         name: {k: short(v) if k in ("config", "overrides", "own") else v for k, v in variant.items()}
         for name, variant in raw["variants"].items()
     }
-    return dict(raw) | {"overrides": short(raw.get("overrides", [])), "variants": variants}
+    return dict(raw) | {"overrides": short(raw["overrides"]), "variants": variants}
 
 
 def _json(value: Any) -> bytes:

@@ -15,9 +15,9 @@ import pandas as pd
 from ...config import BadInput
 from ...config.fields import as_typed
 from ...config.messages import did_you_mean
+from ...record.plan import Plan, current, read_plan
 from ..stats import checks
 from . import committed, frames
-from .plans import Plan, current, read_plan
 from .records import ALTERED, Reader, name_by_what_varies, planned_rows
 
 Where = Mapping[str, object]
@@ -138,7 +138,7 @@ def named(
     if not chosen:
         aside = ", ".join(r.plan.name for r in found if r.plan is not None)
         raise BadInput(f"{source}: only plans that are read where they are named (label=, plan=): {aside}")
-    chosen.sort(key=lambda pair: (pair[1].study, pair[1].label, pair[1].raw.get("frozen") or "", pair[1].plan_id))
+    chosen.sort(key=lambda pair: (pair[1].study, pair[1].label, pair[1].frozen, pair[1].plan_id))
     return [r for r, _ in chosen]
 
 
@@ -159,7 +159,7 @@ def _recorded(reader: Reader, plan: Plan, planned: Mapping[str, Any]) -> dict[st
     found = reader.row(run_id)
     if found.get("seed", planned["seed"]) != planned["seed"]:
         raise BadInput(f"{plan.name}: {run_id} is planned with seed {planned['seed']}, its record has {found['seed']}")
-    note = plan.path.parent / "notes" / f"{run_id}.txt"
+    note = plan.folder(reader.runs_dir) / "notes" / f"{run_id}.txt"
     if found["status"] in ("missing", "interrupted") and "steps" not in found and note.exists():
         found |= {"status": "failed", "error": frames.first_line(note.read_text())}
     return {**planned, **found, **{k: planned[k] for k in KEPT}}
@@ -173,7 +173,7 @@ def _of_export(folder: Path) -> Results:
 def _of_no_study(root: Path, planned: Sequence[Path]) -> Results:
     from ...record.record import records
 
-    taken = {run["run_id"] for path in planned for run in read_plan(path).runs}
+    taken = {run.run_id for path in planned for run in read_plan(path).runs}
     ids = [record.run_id for record in records(root) if record.run_id not in taken]
     if not ids:
         looked = "studies/<study>/<plan id>/plan.json, records of runs, results/<label>/export.json"

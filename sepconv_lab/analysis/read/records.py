@@ -10,8 +10,10 @@ from typing import Any
 
 from ...config import BUILTIN, BadInput, BlockConfig, placements, settings
 from ...config.fields import as_typed
+from ...record.manifest import Altered
+from ...record.plan import Plan, Variant
+from ...record.record import SCHEMA, Record
 from . import frames
-from .plans import Plan
 
 
 class Reader:
@@ -30,9 +32,6 @@ class Reader:
         A record that is not there gives its status alone, and one that changed since its run ended `altered` and why: nothing
         that it says is believed. Raises BadInput for one of another schema, or damaged and without a manifest.
         """
-        from ...record.manifest import Altered
-        from ...record.record import SCHEMA, Record
-
         record = Record(self.runs_dir, run_id)
         try:
             summary = record.summary(full=self.verify)
@@ -153,16 +152,24 @@ FROM_SUMMARY = (*frames.PLACEMENTS, *frames.RESULT, *frames.PROVENANCE)
 
 def planned_rows(plan: Plan) -> list[dict[str, Any]]:
     """What a plan alone knows of its runs: the keys, the configuration and the size. Their status is missing."""
-    known = {name: _of_variant(variant) for name, variant in plan.raw["variants"].items()}
-    keys = {"study": plan.study, "scale": plan.scale, "stage": plan.stage, "plan_id": plan.plan_id, "status": "missing"}
-    own = ("variant", "seed", "run_id")
-    return [known[run["variant"]] | run.get("block", {}) | keys | {k: run[k] for k in own} for run in plan.runs]
+    known = {name: _of_variant(variant) for name, variant in plan.variants.items()}
+    keys = {
+        "study": plan.study,
+        "scale": plan.staged_scale,
+        "stage": plan.stage,
+        "plan_id": plan.plan_id,
+        "status": "missing",
+    }
+    return [
+        known[run.variant] | run.block | keys | {"variant": run.variant, "seed": run.seed, "run_id": run.run_id}
+        for run in plan.runs
+    ]
 
 
-def _of_variant(variant: Mapping[str, Any]) -> dict[str, Any]:
-    params, body = variant["params"], variant["body_params"]
-    sizes = {"params_total": params, "params_body": body, "params_head": params - body, "macs": variant["macs"]}
-    return of_config(variant["config"]) | sizes
+def _of_variant(variant: Variant) -> dict[str, Any]:
+    params, body = variant.params, variant.body_params
+    sizes = {"params_total": params, "params_body": body, "params_head": params - body, "macs": variant.macs}
+    return of_config(variant.config) | sizes
 
 
 def placed(block: Mapping[str, Any] | None) -> dict[str, str]:

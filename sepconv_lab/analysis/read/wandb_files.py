@@ -20,9 +20,9 @@ from typing import Any
 import pandas as pd
 
 from ...config import BadInput
+from ...record.plan import staged
 from . import frames
 from .load import Events, Where, chosen
-from .plans import staged
 from .records import name_by_what_varies, of_config, of_summary
 
 CONTEXT = ("study", "variant", "scale", "stage", "plan")

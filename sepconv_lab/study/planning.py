@@ -1,136 +1,22 @@
-"""What a study comes to: every run with its id and its size. Frozen on disk before the first run starts.
-
-`<runs_dir>/studies/<study>/<plan id>/plan.json`. The plan id hashes what was asked (question, claim, smallest effect,
-baseline, seeds) and every run id, so a changed study has another plan, and jobs never read the study file.
-"""
+"""What a study comes to at a scale: every run with its id and its size."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from .. import compose as composing
-from ..analysis.read.plans import fingerprint
 from ..config import BadInput, HubConfig, RunConfig, plain
 from ..config.identity import identity, quoted, run_ids
-from ..disk import write_atomically
+from ..record.plan import Plan, PlannedRun, Variant
 from .definition import Study, is_execution
 
-SCHEMA = 1
 STAGES = ("fixed", "tune", "tuned")
 TUNED_BY = " lr="
 """Between a variant's name and the learning rate at which the tuning stage tries it."""
 PER_RUN = ("seed", "runs_dir", "force")
 """Settings that a frozen configuration leaves out: the plan's runs and the launch give them."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One variant of a plan: its overrides and what they come to. Counts are for one image; `steps` is None without data."""
-
-    overrides: tuple[str, ...]
-    own: tuple[str, ...]
-    config: dict[str, Any]
-    params: int
-    body_params: int
-    macs: int
-    steps: int | None = None
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    variant: str
-    seed: int
-    run_id: str | None
-    """None where the data is not here."""
-    block: dict[str, Any] = field(default_factory=dict)
-    """What else its seed sets, for all variants alike: plain values by dotted name."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.variant}/{self.seed}"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A study at one scale. `runs` are block-major: all variants of a seed before the next seed."""
-
-    study: str
-    scale: str
-    stage: str
-    label: str
-    overrides: tuple[str, ...]
-    question: str
-    baseline: str
-    claim: dict[str, Any] | None
-    seeds: tuple[int, ...]
-    factors: dict[str, tuple[str, ...]]
-    variants: dict[str, Variant]
-    runs: tuple[PlannedRun, ...]
-    frozen: str = ""
-    git: dict[str, Any] = field(default_factory=dict)
-    replaces: tuple[str, ...] = ()
-
-    @property
-    def plan_id(self) -> str:
-        """12 hexadecimal digits of what is asked and of what will be computed."""
-        return fingerprint(dataclasses.asdict(self))
-
-    @property
-    def selection(self) -> tuple[str, str, tuple[str, ...]]:
-        """What the command line chose; a study has one current plan for each."""
-        return self.scale, self.stage, self.overrides
-
-    def folder(self, runs_dir: str | Path) -> Path:
-        return Path(runs_dir) / "studies" / self.study / self.plan_id
-
-    def config(self, run: PlannedRun, runs_dir: str, execution: Mapping[str, Any] | None = None) -> RunConfig:
-        """The configuration of one run, from the frozen values alone. Raises BadInput.
-
-        execution: dotted settings of where and how, such as {"train.threads": 1}.
-        """
-        values = json.loads(json.dumps(self.variants[run.variant].config)) | {"seed": run.seed, "runs_dir": runs_dir}
-        for key, value in {**run.block, **(execution or {})}.items():
-            group, _, name = key.rpartition(".")
-            (values[group] if group else values)[name] = plain(value)
-        values["wandb"] = values["wandb"] | {"group": values["wandb"]["group"] or self.study, "name": run.name}
-        return composing.from_record(values | {"force": False})
-
-    def to_json(self) -> bytes:
-        found = {"schema": SCHEMA, "plan_id": self.plan_id, **dataclasses.asdict(self)}
-        return json.dumps(found, indent=1).encode() + b"\n"
-
-
-def from_json(data: bytes | str, where: str = "plan") -> Plan:
-    """The plan in the bytes of a plan.json. Raises BadInput for another schema or a changed one."""
-    try:
-        raw = json.loads(data)
-        if raw.pop("schema") != SCHEMA:
-            raise BadInput(f"{where}: written by another version; this one reads schema {SCHEMA}")
-        plan_id = raw.pop("plan_id")
-        raw["variants"] = {
-            n: Variant(**v | {"overrides": tuple(v["overrides"]), "own": tuple(v["own"])})
-            for n, v in raw["variants"].items()
-        }
-        raw["runs"] = tuple(PlannedRun(**r) for r in raw["runs"])
-        raw["factors"] = {k: tuple(v) for k, v in raw["factors"].items()}
-        plan = Plan(**raw | {k: tuple(raw[k]) for k in ("overrides", "seeds", "replaces")})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, BadInput):
-            raise
-        raise BadInput(f"{where}: not a plan ({type(error).__name__}: {error})") from error
-    if plan.plan_id != plan_id:
-        raise BadInput(f"{where}: changed by hand since it was frozen; `study run --replan` freezes a new one")
-    return plan
-
-
-# --- making -----------------------------------------------------------------------------------------------------------
 
 
 def make_plan(
@@ -279,7 +165,7 @@ class _Facts:
         """
         from .. import data
         from ..models.complexity import complexity
-        from ..run import check
+        from ..training.job import check
         from ..training.loop import total_steps
 
         ids: dict[int, str | None] = dict.fromkeys(block)
@@ -316,97 +202,3 @@ class _Facts:
             return (f"data={config.data.name} is not here: run ids, steps and time are known once data.path=DIR names its "
                     "folder; `study run` would fetch it.")  # fmt: skip
         return ""
-
-
-# --- freezing ---------------------------------------------------------------------------------------------------------
-
-
-def freeze(plan: Plan, runs_dir: str | Path, *, replan: bool = False) -> Plan:
-    """Write the plan down, or find it frozen already; returns it as it stands on disk.
-
-    Raises BadInput when the study has changed since it was frozen, with what has changed, unless `replan`.
-    """
-    from ..training import environment
-
-    if any(run.run_id is None for run in plan.runs):
-        raise BadInput(f"{plan.study}: the data of scale={plan.scale} is not here; give data.path=DIR")
-    siblings = [p for p in frozen_plans(runs_dir, plan.study, superseded=True) if p.selection == plan.selection]
-    others = [p for p in siblings if p.plan_id != plan.plan_id]
-    now = next((p for p in siblings if p.plan_id == plan.plan_id), None)
-    current = [p for p in others if not any(p.plan_id in q.replaces for q in siblings)]
-    if now is not None and not current:
-        return now
-    if current and not replan:
-        lines = "\n".join(f"  {line}" for p in current for line in changes(p, plan))
-        raise BadInput(
-            f"{plan.study} has changed since plan {current[0].plan_id} was frozen ({current[0].frozen}):\n{lines}\n"
-            "--replan freezes it as it is now; records of runs that both have are kept and used"
-        )
-    for other in others:  # going back to an earlier plan: it is no longer the replaced one
-        if plan.plan_id in other.replaces:
-            kept = tuple(r for r in other.replaces if r != plan.plan_id)
-            _write(dataclasses.replace(other, replaces=kept), runs_dir)
-    made = dataclasses.replace(
-        now or plan,
-        frozen=(now or plan).frozen or datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        git=(now or plan).git or environment.git_state(),
-        replaces=tuple(sorted(p.plan_id for p in others)),
-    )
-    _write(made, runs_dir)
-    return made
-
-
-def _write(plan: Plan, runs_dir: str | Path) -> None:
-    folder = plan.folder(runs_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "plan.json", plan.to_json())
-    except PermissionError as error:
-        raise BadInput(f"runs_dir={runs_dir} is not writable: {error.strerror}") from error
-
-
-def frozen_plans(runs_dir: str | Path, study: str, *, superseded: bool = False) -> list[Plan]:
-    """The plans of a study, oldest first; without those that a later one replaces. Raises BadInput for an unreadable one."""
-    paths = sorted((Path(runs_dir) / "studies" / study).glob("*/plan.json"))
-    plans = sorted((from_json(p.read_bytes(), str(p)) for p in paths), key=lambda p: (p.frozen, p.plan_id))
-    gone = {r for p in plans for r in p.replaces}
-    return [p for p in plans if superseded or p.plan_id not in gone]
-
-
-def changes(old: Plan, new: Plan) -> list[str]:
-    """What differs between two plans of one study, in lines a person can read."""
-    lines = []
-    for name in ("question", "baseline", "claim", "seeds"):
-        a, b = getattr(old, name), getattr(new, name)
-        if a != b:
-            lines.append(f"{name}: {_short(a)} -> {_short(b)}")
-    a, b = ({r.seed: r.block for r in p.runs} for p in (old, new))
-    if any(a[s] != b[s] for s in a if s in b):
-        lines.append("blocks: the seeds set other data than before")
-    lines += [f"variant {name}: gone" for name in old.variants if name not in new.variants]
-    for name, variant in new.variants.items():
-        before = old.variants.get(name)
-        if before is None:
-            lines.append(f"variant {name}: new ({' '.join(variant.own)})")
-        elif before.config != variant.config:
-            a, b = _flat(before.config), _flat(variant.config)
-            lines += [
-                f"variant {name}: {k}: {_short(a.get(k))} -> {_short(b.get(k))}"
-                for k in {**a, **b}
-                if a.get(k) != b.get(k) and not is_execution(k)
-            ]
-        elif before.own != variant.own:
-            lines.append(f"variant {name}: written {' '.join(before.own)} -> {' '.join(variant.own)}")
-    return lines or ["the data, the initial weights or the code that computes (RECIPE, imports): run ids differ"]
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        out |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    return out
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value) if isinstance(value, (dict, tuple, list)) else str(value)
-    return text if len(text) <= 80 else text[:77] + "..."

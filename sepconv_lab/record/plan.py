@@ -1,0 +1,183 @@
+"""A frozen plan, `<runs_dir>/studies/<study>/<plan id>/plan.json`: what is asked, how it is judged, and every run with its id.
+
+`sepconv_lab.study` writes them before the first run starts, analysis and reports read them; neither torch nor Hydra is needed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..config import BadInput, RunConfig, plain
+
+SCHEMA = 1
+NEEDED = ("study", "plan_id", "label", "scale", "stage", "question", "baseline", "claim", "seeds", "variants", "runs")
+
+
+def fingerprint(raw: Mapping[str, Any]) -> str:
+    """The id of a plan: 12 hexadecimal digits of what is asked and of what will be computed, from the content of plan.json."""
+    asked = [raw[k] for k in ("study", "scale", "stage", "question", "baseline", "claim", "seeds")]
+    own = {name: variant["own"] for name, variant in raw["variants"].items()}
+    runs = [[run[k] for k in ("variant", "seed", "run_id")] for run in raw["runs"]]
+    return hashlib.sha256(json.dumps([asked, own, runs], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def staged(scale: str, stage: str) -> str:
+    """The scale as frames name it: lab, or lab_tuned where rates were tuned."""
+    return scale if stage in ("", "fixed") else f"{scale}_{stage}"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One variant of a plan: its overrides and what they come to. Counts are for one image; `steps` is None without data."""
+
+    overrides: tuple[str, ...]
+    own: tuple[str, ...]
+    config: dict[str, Any]
+    params: int
+    body_params: int
+    macs: int
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    variant: str
+    seed: int
+    run_id: str | None
+    """None where the data is not here."""
+    block: dict[str, Any] = field(default_factory=dict)
+    """What else its seed sets, for all variants alike: plain values by dotted name."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant}/{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study at one scale. `runs` are block-major: all variants of a seed before the next seed."""
+
+    study: str
+    scale: str
+    stage: str
+    """fixed, tune (learning rates on validation; nothing to judge), or tuned."""
+    label: str
+    """The name of its results, e.g. "lab_cifar10"."""
+    overrides: tuple[str, ...]
+    question: str
+    baseline: str
+    claim: dict[str, Any] | None
+    """id, statement, contrasts, smallest_effect, interval; None where the study claims nothing."""
+    seeds: tuple[int, ...]
+    factors: dict[str, tuple[str, ...]]
+    variants: dict[str, Variant]
+    runs: tuple[PlannedRun, ...]
+    frozen: str = ""
+    git: dict[str, Any] = field(default_factory=dict)
+    replaces: tuple[str, ...] = ()
+    path: Path | None = field(default=None, compare=False)
+    """Where it was read; no part of it."""
+
+    @cached_property
+    def plan_id(self) -> str:
+        """12 hexadecimal digits of what is asked and of what will be computed."""
+        return fingerprint(dataclasses.asdict(self))
+
+    @property
+    def name(self) -> str:
+        """E.g. "figure10_mid_activation (lab, plan 0123456789ab)"."""
+        return f"{self.study} ({self.label}, plan {self.plan_id})"
+
+    @property
+    def staged_scale(self) -> str:
+        """The scale as frames and verdicts name it: with the stage, where it is not `fixed`."""
+        return staged(self.scale, self.stage)
+
+    @property
+    def selection(self) -> tuple[str, str, tuple[str, ...]]:
+        """What the command line chose; a study has one current plan for each."""
+        return self.scale, self.stage, self.overrides
+
+    def folder(self, runs_dir: str | Path) -> Path:
+        return Path(runs_dir) / "studies" / self.study / self.plan_id
+
+    def config(self, run: PlannedRun, runs_dir: str, execution: Mapping[str, Any] | None = None) -> RunConfig:
+        """The configuration of one run, from the frozen values alone. Raises BadInput.
+
+        execution: dotted settings of where and how, such as {"train.threads": 1}.
+        """
+        from .. import compose
+
+        values = json.loads(json.dumps(self.variants[run.variant].config)) | {"seed": run.seed, "runs_dir": runs_dir}
+        for key, value in {**run.block, **(execution or {})}.items():
+            group, _, name = key.rpartition(".")
+            (values[group] if group else values)[name] = plain(value)
+        values["wandb"] = values["wandb"] | {"group": values["wandb"]["group"] or self.study, "name": run.name}
+        return compose.from_record(values | {"force": False})
+
+    def values(self) -> dict[str, Any]:
+        """The content of plan.json."""
+        values = {"schema": SCHEMA, "plan_id": self.plan_id, **dataclasses.asdict(self)}
+        return {k: v for k, v in values.items() if k != "path"}
+
+    def to_json(self) -> bytes:
+        return json.dumps(self.values(), indent=1).encode() + b"\n"
+
+
+def from_json(data: bytes | str, where: object = "plan") -> Plan:
+    """The plan in the bytes of a plan.json. Raises BadInput for what is no plan, one of another schema, or a changed one."""
+    try:
+        raw = json.loads(data)
+    except ValueError as error:
+        raise BadInput(f"{where}: not a plan ({error})") from error
+    plan = from_values(raw, where)
+    if plan.plan_id != raw["plan_id"]:
+        raise BadInput(
+            f"{where}: changed since plan {raw['plan_id']} was frozen: what is judged has to be what was asked before the first "
+            "run; restore the file"
+        )
+    return plan
+
+
+def from_values(raw: Any, where: object = "plan") -> Plan:
+    """The plan in the content of a plan.json, whatever id it gives itself. Raises BadInput."""
+    schema = raw.get("schema") if isinstance(raw, Mapping) else None
+    if schema != SCHEMA:
+        raise BadInput(f"{where}: schema {schema}; this version reads plans of schema {SCHEMA}")
+    absent = [k for k in NEEDED if k not in raw]
+    if absent:
+        raise BadInput(f"{where}: not a whole plan, without {', '.join(absent)}")
+    try:
+        values = {"overrides": (), "factors": {}, **{k: v for k, v in raw.items() if k not in ("schema", "plan_id")}}
+        values["variants"] = {
+            name: Variant(**v | {"overrides": tuple(v["overrides"]), "own": tuple(v["own"])})
+            for name, v in values["variants"].items()
+        }
+        values["runs"] = tuple(PlannedRun(**r) for r in values["runs"])
+        values["factors"] = {k: tuple(v) for k, v in values["factors"].items()}
+        values |= {k: tuple(values[k]) for k in ("overrides", "seeds", "replaces") if k in values}
+        return Plan(**values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInput(f"{where}: not a plan ({type(error).__name__}: {error})") from error
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan in a file. Raises BadInput as `from_json`."""
+    try:
+        return dataclasses.replace(from_json(path.read_bytes(), path), path=path)
+    except OSError as error:
+        raise BadInput(f"{path}: not a plan ({error})") from error
+
+
+def current(plans: Iterable[Plan]) -> list[Plan]:
+    """Without those that another of them replaces."""
+    every = list(plans)
+    replaced = {(p.study, plan_id) for p in every for plan_id in p.replaces}
+    return [p for p in every if (p.study, p.plan_id) not in replaced]

@@ -1,0 +1,173 @@
+"""Loaded records: a run with its configuration, summary, history and network; choosing and comparing them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..compose import from_record
+from ..config import BadInput, RunConfig, flat, settings
+from ..config.fields import as_typed, dotted
+from ..config.identity import run_id
+from ..config.messages import unknown
+from ..config.overrides import values
+from .record import PARTS, SCHEMA, Record, records
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Run:
+    """A loaded record."""
+
+    record: Record
+    config: RunConfig
+    summary: dict[str, Any]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The configuration by dotted names."""
+        return flat(self.config)
+
+    def history(self) -> pd.DataFrame:
+        """One row an event: step, epoch, time and the metrics."""
+        import pandas as pd
+
+        return pd.DataFrame(self.record.events())
+
+    def network(self, averaged: bool = True) -> nn.Module:
+        """The network with its final weights, in evaluation mode; averaged weights where the run kept them.
+
+        Raises BadInput where there is no checkpoint.
+        """
+        from .. import data
+        from ..models import build_model
+        from . import checkpoint
+
+        state = checkpoint.load(self.record.path / "checkpoints", self.record.run_id)
+        if state is None:
+            raise BadInput(f"{self.record.path} has no checkpoint")
+        classes = self.summary.get("num_classes") or data.sizes(self.config.data)[3]
+        network = build_model(self.config, classes)
+        if averaged and state["average"] is not None:
+            weights = {k.removeprefix("module."): v for k, v in state["average"].items() if k.startswith("module.")}
+            network.load_state_dict(weights)
+        else:
+            network.load_state_dict(state["network"])
+        return network.eval()
+
+
+def find(run: str | Path, runs_dir: str | Path = "runs") -> Record:
+    """A record, whatever is in it, by run id, by the beginning of one, or by its folder. Raises BadInput."""
+    path = Path(run)
+    if any((path / name).exists() for name in PARTS):
+        path = path if path.name else path.resolve()
+        return Record(path.parent, path.name)
+    found = [r for r in records(runs_dir) if r.run_id.startswith(str(run))]
+    if len(found) != 1:
+        words = "no record" if not found else f"{len(found)} records"
+        raise BadInput(f"{words} in {runs_dir} with an id that begins with {run!r}")
+    return found[0]
+
+
+def load(run: str | Path, runs_dir: str | Path = "runs") -> Run:
+    """A record by run id, by the beginning of one, or by its folder.
+
+    Raises BadInput for one that is damaged, of another version, or not what its id says.
+    """
+    record = find(run, runs_dir)
+    summary = record.summary()  # first: whether what the configuration says can be believed
+    try:
+        config = from_record(record.config())
+    except BadInput as error:
+        raise BadInput(f"{record.path}: {error}" if str(record.path) not in str(error) else str(error)) from error
+    if summary is not None:
+        if summary.get("schema") != SCHEMA or summary["status"] not in STATUSES:
+            raise BadInput(
+                f"{record.path}: summary.json was written by another version (schema {summary.get('schema')})"
+            )
+        planned = run_id(config, str(summary.get("data_digest")), summary.get("weights_digest"))
+        name = record.run_id.partition("-")[0]  # an archived record has a number behind its id
+        if summary.get("run_id") != name or (planned != name and not config.imports):
+            raise BadInput(f"{record.path}: not the run of its id: the folder was renamed, or its config.yaml changed")
+    return Run(record, config, summary or {"status": record.status(), "metrics": {}})
+
+
+STATUSES = ("finished", "failed", "diverged", "interrupted")
+
+
+def load_all(runs_dir: str | Path = "runs", where: Mapping[str, str] | None = None) -> list[Run]:
+    """Every record whose configuration has the given values, e.g. {"block.mid_act": "relu"}. Raises BadInput."""
+    found, problems = readable(runs_dir)
+    if problems:
+        raise BadInput("\n".join(problems))
+    return chosen(found, where or {})
+
+
+def readable(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
+    """The records that can be loaded, and why others cannot."""
+    found, problems = [], []
+    for record in records(runs_dir):
+        try:
+            found.append(load(record.path))
+        except BadInput as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def chosen(found: Sequence[Run], where: Mapping[str, str]) -> list[Run]:
+    """The runs with these values, compared as what they are: 2e-1 is 0.2. Raises BadInput for what no setting allows."""
+    left = list(found)
+    for key, word in where.items():
+        if found and not any(key in run.columns for run in found):
+            raise BadInput(unknown(f"{key}={word}", key, found[0].columns))
+        kinds = {k for run in found for k in [_kind(run.config, key)] if k}
+        if kinds and all(issubclass(k, Enum) and word not in k.__members__ for k in kinds):
+            raise BadInput(unknown(f"{key}={word}", word, {m: None for k in kinds for m in k.__members__}))
+        wanted = values([f"{key}={word}"])[key]
+        left = [run for run in left if _equal(run.columns.get(key), wanted)]
+    return left
+
+
+def _kind(config: RunConfig, key: str) -> type | None:
+    group, _, name = key.rpartition(".")
+    node = getattr(config, group, None) if group else config
+    kind = next((k for f, k in settings(type(node)) if f.name == name), None) if node is not None else None
+    return kind if isinstance(kind, type) else None
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    numbers = [isinstance(v, (int, float)) and not isinstance(v, bool) for v in (value, wanted)]
+    return value == wanted if all(numbers) else as_typed(value) == as_typed(wanted)
+
+
+def differences(a: Run, b: Run) -> dict[str, dict[str, tuple[Any, Any]]]:
+    """What differs between two runs: {"config" | "environment" | "result": {name: (in a, in b)}}."""
+    environment = (
+        "versions",
+        "git",
+        "hardware_class",
+        "device",
+        "threads",
+        "precision",
+        "data_digest",
+        "weights_digest",
+        "recipe",
+    )
+    result = ("status", "error", "params", "macs", "metrics", "steps", "images_per_second", "wall_time", "peak_memory")
+    where = {"runs_dir", "force", "wandb.name", "wandb.notes"}
+    return {
+        "config": _changed(a.columns, b.columns, where),
+        "environment": _changed(*(dotted({k: r.summary.get(k) for k in environment}) for r in (a, b))),
+        "result": _changed(*(dotted({k: r.summary.get(k) for k in result}) for r in (a, b))),
+    }
+
+
+def _changed(a: Mapping[str, Any], b: Mapping[str, Any], skip: set[str] = frozenset()) -> dict[str, tuple[Any, Any]]:  # type: ignore[assignment]
+    keys = [k for k in {**a, **b} if k not in skip]
+    return {k: (a.get(k), b.get(k)) for k in keys if a.get(k) != b.get(k)}
