@@ -25,6 +25,7 @@ from .cache import CachedImages
 from .photos.decode import decode
 
 Rows = npt.NDArray[np.int64]
+Pixels = npt.NDArray[np.uint8]
 
 
 class Split(abc.ABC):
@@ -96,7 +97,7 @@ class StreamSplit(Split):
     def read(self, batches: Sequence[Tensor], workers: int = 0) -> Iterator[Tensor]:
         """As declared; raises BadInput for an image that cannot be decoded."""
         order = [batch.tolist() for batch in batches]
-        loader: Iterable[Tensor | str] = torch.utils.data.DataLoader(
+        loader: Iterable[Pixels | str] = torch.utils.data.DataLoader(
             self,  # type: ignore[arg-type]
             batch_sampler=order,
             num_workers=workers,
@@ -107,7 +108,7 @@ class StreamSplit(Split):
         for images in loader:
             if isinstance(images, str):
                 raise BadInput(images)
-            yield images
+            yield torch.from_numpy(images)
 
 
 def _leave_signals_to_parent(worker: int) -> None:
@@ -116,9 +117,12 @@ def _leave_signals_to_parent(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _stack(images: list[Tensor | str]) -> Tensor | str:
+def _stack(images: list[Tensor | str]) -> Pixels | str:
+    """As an array, which goes through a pipe: tensors would go through shared memory and sockets below TMPDIR, whose name may
+    be too long for a socket, and what a worker then fails to send is waited for without end.
+    """
     wrong = next((image for image in images if isinstance(image, str)), None)
-    return wrong if wrong is not None else torch.stack(images)  # type: ignore[arg-type]
+    return wrong if wrong is not None else torch.stack(images).numpy()  # type: ignore[arg-type]
 
 
 @dataclass
