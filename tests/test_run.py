@@ -80,8 +80,9 @@ def test_a_loaded_run_gives_its_network_back(finished: Path) -> None:
 
     loaded = load(finished)
     split = data.load(loaded.config.data).test
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=loaded.summary["precision"] == "bf16")
     for averaged, suffix in ((False, ""), (True, "_ema")):
-        metrics, _, _ = evaluate(loaded.network(averaged), split, torch.device("cpu"))
+        metrics, _, _ = evaluate(loaded.network(averaged), split, torch.device("cpu"), autocast=autocast)
         assert metrics["loss"] == pytest.approx(loaded.summary["metrics"][f"test{suffix}/loss"], rel=1e-5)
 
 

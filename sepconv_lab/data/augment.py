@@ -14,6 +14,8 @@ from ..config import Augment, DataConfig
 
 PAD = 128
 """Grey level around a padded image: after normalisation 0.004, the nearest to zero that a byte has."""
+_LOG_ASPECT = float(torch.log(torch.tensor(4 / 3)))
+"""Of the most elongated crop, as float32 has it: a tensor made for every batch would have to cross to the device."""
 _TRIES = 10
 COLUMNS = 3 + 2 * _TRIES
 """Uniforms an example: flip, position (x, y), and area and aspect of each try at a random resized crop."""
@@ -64,7 +66,7 @@ def crop_boxes(uniforms: Tensor, side: int, smallest: float) -> tuple[Tensor, Te
     """
     tries = uniforms[:, 3:].reshape(len(uniforms), _TRIES, 2)
     area = (smallest + (1 - smallest) * tries[..., 0]) * side * side
-    aspect = torch.exp((2 * tries[..., 1] - 1) * torch.log(torch.tensor(4 / 3, device=uniforms.device)))
+    aspect = torch.exp((2 * tries[..., 1] - 1) * _LOG_ASPECT)
     width, height = torch.sqrt(area * aspect).round(), torch.sqrt(area / aspect).round()
     fits = (width > 0) & (width <= side) & (height > 0) & (height <= side)
     chosen = fits.long().argmax(1, keepdim=True)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..config import BadInput, DataConfig
 from . import streams
 from .augment import COLUMNS, augment, centre, normalise
+from .resident import ResidentSplit
 from .splits import Split, spread
 
 
@@ -43,12 +44,35 @@ def train_batches(
     (seed, "augment", epoch). Batches before `start` are not decoded. Raises BadInput when there are fewer examples than
     `batch_size`, or for an image that cannot be decoded.
     """
-    steps = steps_per_epoch(len(split), batch_size)
-    order = streams.permutation(len(split), seed, "order", epoch)
-    batches = torch.from_numpy(order[: steps * batch_size]).view(steps, batch_size)[start:].unbind()
+    order = epoch_order(len(split), epoch=epoch, batch_size=batch_size, seed=seed)[start:]
+    if isinstance(split, ResidentSplit):  # all that crosses to the device in an epoch
+        rows, uniforms = order.to(device), epoch_uniforms(order, epoch=epoch, seed=seed).to(device)
+        for examples, row in zip(rows, uniforms, strict=True):
+            yield draw(split, examples, row, config)
+        return
+    batches = order.unbind()
     for examples, images in zip(batches, split.read(batches, workers), strict=True):
-        uniforms = torch.from_numpy(streams.uniforms(examples.numpy(), COLUMNS, seed, "augment", epoch)).float()
+        uniforms = epoch_uniforms(examples, epoch=epoch, seed=seed)
         yield augment(_on(images, device), _on(uniforms, device), config), _on(split.labels[examples], device)
+
+
+def epoch_order(examples: int, *, epoch: int, batch_size: int, seed: int) -> Tensor:
+    """The examples of each of an epoch's batches, (steps, B) int64."""
+    steps = steps_per_epoch(examples, batch_size)
+    order = streams.permutation(examples, seed, "order", epoch)
+    return torch.from_numpy(order[: steps * batch_size]).view(steps, batch_size)
+
+
+def epoch_uniforms(examples: Tensor, *, epoch: int, seed: int) -> Tensor:
+    """What augments these examples in an epoch: their shape and one dimension more, (..., COLUMNS) float32."""
+    drawn = streams.uniforms(examples.flatten().numpy(), COLUMNS, seed, "augment", epoch)
+    return torch.from_numpy(drawn).float().view(*examples.shape, COLUMNS)
+
+
+def draw(split: ResidentSplit, examples: Tensor, uniforms: Tensor, config: DataConfig) -> tuple[Tensor, Tensor]:
+    """A training batch of these examples (B,), everything on the device: images and labels as `train_batches` gives them."""
+    images = split.images.index_select(0, examples)
+    return augment(images, uniforms, config), split.classes.index_select(0, examples)
 
 
 def eval_batches(
@@ -67,4 +91,6 @@ def eval_batches(
 
 
 def _on(tensor: Tensor, device: torch.device | str) -> Tensor:
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()  # else the copy waits for all that the device has yet to do
     return tensor.to(device, non_blocking=True)

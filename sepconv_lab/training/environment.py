@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import gc
 import importlib.metadata
 import os
 import platform
@@ -52,10 +53,20 @@ def set_threads(config: TrainConfig) -> int:
 
 
 def set_deterministic(device: torch.device) -> None:
-    """Only algorithms on the GPU that give the same bits again; those of the CPU do anyway."""
+    """On a GPU, only algorithms that give the same bits again, and float32 that is float32; those of the CPU do anyway."""
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # a kernel more for every tensor; nothing here reads such memory
+        torch.backends.cudnn.allow_tf32 = False  # a convolution's factors would be rounded to 10 bits
+
+
+def begin_measuring(device: torch.device) -> None:
+    """Give back what an earlier run of this process left on the GPU; `peak_memory` counts from here."""
+    if device.type == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
 
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4

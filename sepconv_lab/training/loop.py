@@ -17,24 +17,24 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from ..config import Precision, RunConfig
 from ..console.progress import Progress
 from ..data import ImageData
-from ..data.batches import eval_batches, steps_per_epoch, train_batches
+from ..data.batches import steps_per_epoch, train_batches
+from ..data.resident import ResidentSplit, resident
 from ..disk import crash_point
 from ..record import checkpoint
 from ..record.metrics import shown
 from ..record.record import Record
 from ..record.wandb_mirror import WandbMirror
-from .optim import clip, learning_rate, make_optimizer, set_learning_rate
-from .scores import Scores
+from .averaging import Average, measure_norms
+from .evaluation import Metrics, evaluate
+from .optim import clip, learning_rate, load_optimizer, make_optimizer, set_learning_rate
+from .static import StaticStep
 
 BN_IMAGES = 2048
 """Training images over which the averaged network's BatchNorm statistics are recomputed."""
-
-Metrics = dict[str, float]
 
 
 class Diverged(Exception):
@@ -65,38 +65,66 @@ class Training:
     """The state of a run between two steps, and what moves it on."""
 
     def __init__(
-        self, config: RunConfig, network: nn.Module, data: ImageData, device: torch.device, precision: Precision
-    ):
-        self.config, self.data, self.device = config, data, device
+        self, config: RunConfig, network: nn.Module, data: ImageData, device: torch.device, precision: Precision, *,
+        on_device: bool | None = None,
+    ):  # fmt: skip
+        """on_device: images and learning rate lie beside the weights; None: on a GPU."""
+        on_device = device.type == "cuda" if on_device is None else on_device
+        self.config, self.device = config, device
+        self.data = resident(data, device) if on_device else data
         self.network = network.to(device)
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision is Precision.bf16)
-        self.optimizer = make_optimizer(self.network, config.train)
+        self.optimizer = make_optimizer(self.network, config.train, on_device=on_device)
         self.epoch_steps = steps_per_epoch(len(data.train), config.train.batch_size)
         self.total = total_steps(config, len(data.train))
         self.rate = learning_rate(config.train, self.total, self.epoch_steps)
-        self.average: AveragedModel | None = None
+        self.average: Average | None = None
         if config.train.average:
-            decay = 1 - 1 / max(1.0, config.train.average_span * self.total)
-            self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(decay))
+            self.average = Average(self.network, 1 - 1 / max(1.0, config.train.average_span * self.total))
         self.step = 0
         self.seconds = 0.0
         self.results: Metrics = {}
         self.environments: list[dict[str, Any]] = []
         """On what it was computed so far; more than one where an attempt went on elsewhere, or otherwise."""
-        self._reset_sums()
+        zero = torch.zeros((), dtype=torch.float64, device=device)
+        self.sums = {"loss": zero.clone(), "correct": zero.clone(), "images": zero.clone(), "bad_step": zero - 1}
+        """Since the last event: loss and hits, summed over images, and the first step whose loss was not finite, or -1."""
+        self.number = zero.clone()
+        """The step's, where the device can read it."""
+        graph = device.type == "cuda" and config.train.graph and isinstance(self.data.train, ResidentSplit)
+        self.static = StaticStep(self) if graph else None
 
     # --- one step ---
 
-    def _reset_sums(self) -> None:
-        zero = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.sums = {"loss": zero.clone(), "correct": zero.clone(), "images": zero.clone(), "bad_step": zero - 1}
+    def steps(self, epoch: int, start: int) -> Iterator[None]:
+        """Take the steps of an epoch from its batch number `start` on, one each time the caller asks for the next."""
+        if self.static is not None:
+            self.static.begin(epoch, start)
+            for _ in range(start, self.epoch_steps):
+                self.static.step()
+                yield
+            return
+        for images, labels in self._batches(epoch, start):
+            self.train_step(images, labels)
+            yield
 
     def train_step(self, images: Tensor, labels: Tensor) -> None:
         """One optimiser step on images (B, 3, S, S) and labels (B,)."""
-        settings = self.config.train
+        self.before_step()
+        self.compute(images, labels)
+        self.step += 1
+
+    def before_step(self) -> None:
+        """Hand the device what a step needs beside its batch: the numbers that follow from the step's."""
         torch.manual_seed(stream_seed(self.config.seed, "dropout", self.step))
         set_learning_rate(self.optimizer, self.rate(self.step))
-        self.network.train()
+        self.number.fill_(self.step)
+        if not self.network.training:
+            self.network.train()
+
+    def compute(self, images: Tensor, labels: Tensor) -> None:
+        """What the device does in a step. It never waits for the program, nor the program for it."""
+        settings = self.config.train
         self.optimizer.zero_grad(set_to_none=True)
         for part, target in zip(images.chunk(settings.accumulate), labels.chunk(settings.accumulate), strict=True):
             with self.autocast:
@@ -107,25 +135,25 @@ class Training:
             self.sums["loss"] += loss * len(part)
             self.sums["correct"] += (logits.detach().argmax(1) == target).sum()
             self.sums["images"] += len(part)
-            bad = (self.sums["bad_step"] < 0) & ~loss.isfinite()
-            self.sums["bad_step"].masked_fill_(bad, self.step)
+            first_bad = (self.sums["bad_step"] < 0) & ~loss.isfinite()
+            self.sums["bad_step"].copy_(torch.where(first_bad, self.number, self.sums["bad_step"]))
         clip(self.network.parameters(), settings)
         self.optimizer.step()
         if self.average is not None:
-            self.average.update_parameters(self.network)
-        self.step += 1
+            self.average.update(self.network, first=self.step == 0)
 
     def train_event(self) -> Metrics:
         """Means since the last event. Raises Diverged."""
-        if self.sums["bad_step"] >= 0:
-            raise Diverged(int(self.sums["bad_step"]))
-        images = float(self.sums["images"])
+        sums = dict(zip(self.sums, torch.stack(list(self.sums.values())).tolist(), strict=True))  # waits for the device
+        if sums["bad_step"] >= 0:
+            raise Diverged(int(sums["bad_step"]))
         event = {
-            "train/loss": float(self.sums["loss"]) / images,
-            "train/top1": float(self.sums["correct"]) / images,
+            "train/loss": sums["loss"] / sums["images"],
+            "train/top1": sums["correct"] / sums["images"],
             "train/lr": self.rate(self.step - 1),
         }
-        self._reset_sums()
+        for name, value in self.sums.items():
+            value.fill_(-1 if name == "bad_step" else 0)
         return event
 
     # --- evaluation ---
@@ -144,7 +172,7 @@ class Training:
             epoch = max(0, self.step - 1) // self.epoch_steps
             count = max(1, BN_IMAGES // self.config.train.batch_size)
             with self.autocast:
-                update_bn(itertools.islice(self._batches(epoch), count), self.average, self.device)
+                measure_norms(itertools.islice(self._batches(epoch), count), self.average.module)
             found["_ema"] = self.average.module
         return found
 
@@ -193,35 +221,12 @@ class Training:
             raise ValueError(f"step {state['step']} of {self.total}")
         self.step, self.seconds, self.results = state["step"], state["seconds"], state["results"]
         self.environments = state.get("environments", [])
-        self.sums = {k: v.to(self.device) for k, v in state["sums"].items()}
+        for name, value in self.sums.items():
+            value.copy_(state["sums"][name])
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-
-
-@torch.no_grad()
-def evaluate(
-    network: nn.Module,
-    split: Any,
-    device: torch.device,
-    *,
-    batch_size: int = 128,
-    workers: int = 0,
-    limit: int = 0,
-    autocast: Any = None,
-) -> tuple[Metrics, np.ndarray, np.ndarray]:
-    """(metrics of `Scores`, predicted classes (N,), labels (N,)) of a network on a split, without augmentation."""
-    network.eval()
-    scores = Scores(device)
-    predicted, truth = [], []
-    for images, labels in eval_batches(split, batch_size=batch_size, device=device, workers=workers, limit=limit):
-        with autocast or torch.autocast(device.type, enabled=False):
-            logits = network(images).float()
-        predicted.append(scores.add(logits, labels))
-        truth.append(labels)
-    classes, labels = torch.cat(predicted).cpu(), torch.cat(truth).cpu()
-    return scores.metrics(), classes.numpy().astype(np.int32), labels.numpy().astype(np.int32)
 
 
 def fit(
@@ -274,8 +279,7 @@ def fit(
     try:
         while training.step < training.total:
             epoch, start = divmod(training.step, training.epoch_steps)
-            for images, labels in training._batches(epoch, start):
-                training.train_step(images, labels)
+            for _ in training.steps(epoch, start):
                 progress.stepped()
                 at_end = training.evaluates_at(training.step)
                 if training.step % settings.log_every == 0 or at_end:

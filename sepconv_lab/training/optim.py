@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..config import DecayUnit, Optimizer, Schedule, TrainConfig
 from ..models.layers import is_depthwise
@@ -18,7 +18,8 @@ class RMSpropTF(torch.optim.Optimizer):
     """RMSprop with TensorFlow's semantics, which the paper's JFT settings assume.
 
     s <- decay s + (1 - decay) g^2, from s = 1; v <- momentum v + lr g / sqrt(s + eps); w <- w - v. PyTorch's own adds epsilon
-    outside the root, starts s at 0 and multiplies the learning rate last. Weight decay is added to the gradient.
+    outside the root, starts s at 0 and multiplies the learning rate last. Weight decay is added to the gradient. The learning
+    rate can be a tensor on the device.
     """
 
     def __init__(self, params: Any, lr: float, *, decay: float, eps: float, momentum: float, weight_decay: float = 0.0):
@@ -27,17 +28,25 @@ class RMSpropTF(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if not state:
-                    state["square"], state["velocity"] = torch.ones_like(p), torch.zeros_like(p)
-                grad = p.grad.add(p, alpha=group["weight_decay"]) if group["weight_decay"] else p.grad
-                state["square"].mul_(group["decay"]).addcmul_(grad, grad, value=1 - group["decay"])
-                root = state["square"].add(group["eps"]).sqrt_()
-                state["velocity"].mul_(group["momentum"]).addcdiv_(grad, root, value=group["lr"])
-                p.sub_(state["velocity"])
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            for p in params:
+                if not self.state[p]:
+                    self.state[p].update(square=torch.ones_like(p), velocity=torch.zeros_like(p))
+            grads = [p.grad for p in params]
+            squares, velocities = ([self.state[p][key] for p in params] for key in ("square", "velocity"))
+            if group["weight_decay"]:
+                grads = torch._foreach_add(grads, params, alpha=group["weight_decay"])
+            torch._foreach_mul_(squares, group["decay"])
+            torch._foreach_addcmul_(squares, grads, grads, value=1 - group["decay"])
+            roots = torch._foreach_sqrt(torch._foreach_add(squares, group["eps"]))
+            torch._foreach_mul_(velocities, group["momentum"])
+            if isinstance(group["lr"], Tensor):
+                torch._foreach_add_(velocities, torch._foreach_mul(torch._foreach_div(grads, roots), group["lr"]))
+            else:
+                torch._foreach_addcdiv_(velocities, grads, roots, value=group["lr"])
+            torch._foreach_sub_(params, velocities)
 
 
 def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
@@ -58,17 +67,36 @@ def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, 
     return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
 
 
-def make_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The configured optimiser. Its `weight_decay` w adds w * weight to the gradient (AdamW: decoupled)."""
+def make_optimizer(network: nn.Module, config: TrainConfig, *, on_device: bool = False) -> torch.optim.Optimizer:
+    """The configured optimiser. Its `weight_decay` w adds w * weight to the gradient (AdamW: decoupled).
+
+    on_device: the learning rate is a tensor beside the weights and all of them move in a few kernels, which a CUDA graph can hold.
+    """
     groups = parameter_groups(network, config)
+    rate: Any = config.lr
+    fused = {}
+    if on_device:
+        rate = torch.tensor(config.lr, dtype=torch.float32, device=next(network.parameters()).device)
+        fused = {"fused": True}
     if config.optimizer is Optimizer.sgd:
         nesterov = config.nesterov and config.momentum > 0
-        return torch.optim.SGD(groups, config.lr, momentum=config.momentum, nesterov=nesterov)
+        return torch.optim.SGD(groups, rate, momentum=config.momentum, nesterov=nesterov, **fused)
     if config.optimizer is Optimizer.rmsprop:
-        return RMSpropTF(
-            groups, config.lr, decay=config.rmsprop_decay, eps=config.rmsprop_eps, momentum=config.momentum
-        )
-    return torch.optim.AdamW(groups, config.lr, betas=(config.beta1, config.beta2))
+        return RMSpropTF(groups, rate, decay=config.rmsprop_decay, eps=config.rmsprop_eps, momentum=config.momentum)
+    return torch.optim.AdamW(groups, rate, betas=(config.beta1, config.beta2), **fused)
+
+
+EXECUTION = ("lr", "fused", "foreach", "capturable")
+"""What a group says of how and when its parameters move here, which is not for a checkpoint to say."""
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Take up a checkpoint's state, perhaps of another device; how the parameters are moved stays as it is here."""
+    kept = [{key: group[key] for key in EXECUTION if key in group} for group in optimizer.param_groups]
+    groups = [old | new for old, new in zip(state["param_groups"], kept, strict=True)]
+    optimizer.load_state_dict(state | {"param_groups": groups})
+    for group, own in zip(optimizer.param_groups, kept, strict=True):
+        group.update(own)
 
 
 def staircase(config: TrainConfig, steps_per_epoch: int) -> Fraction:
@@ -110,8 +138,12 @@ def learning_rate(config: TrainConfig, total_steps: int, steps_per_epoch: int) -
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """For the next step; where the rate is a tensor, without waiting for the device."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def clip(parameters: Iterable[nn.Parameter], config: TrainConfig) -> None:
