@@ -57,7 +57,7 @@ def set_deterministic(device: torch.device) -> None:
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # a kernel more for every tensor; nothing here reads such memory
+        torch.utils.deterministic.fill_uninitialized_memory = False  # a kernel more for every tensor
         torch.backends.cudnn.allow_tf32 = False  # a convolution's factors would be rounded to 10 bits
 
 

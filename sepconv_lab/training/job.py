@@ -127,6 +127,7 @@ def _prepare(config: RunConfig, weights_digest: str | None) -> _Job:
     threads = environment.set_threads(config.train)
     loaded = data.load(config.data)
     environment.set_deterministic(device)
+    environment.begin_measuring(device)
     return _Job(
         config,
         device,
