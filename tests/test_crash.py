@@ -302,6 +302,10 @@ def test_a_file_limit_ends_the_run_as_failed_and_readable(
     assert_same(tmp_path, unkilled[0], "file limit")
 
 
+def checksummed(state: dict[str, Any], path: Path) -> None:
+    torch.save(state | {"sha256": checkpoint.digest(state)}, path)
+
+
 class Payload:
     """Unpickling it leaves a trace."""
 
@@ -361,15 +365,17 @@ def test_a_bad_checkpoint_falls_back_to_the_one_before(
         elif damage == "malicious":
             path.write_bytes(pickle.dumps({"run_id": halfway.name, "step": Payload(tmp_path / "executed")}))
         elif damage == "of another run":
-            torch.save(state | {"run_id": "0" * 16}, path)
+            checksummed(state | {"run_id": "0" * 16}, path)
         elif damage == "ahead of its metrics":
-            torch.save(state | {"metrics_bytes": 10**9}, path)
+            checksummed(state | {"metrics_bytes": 10**9}, path)
         elif damage == "without an optimiser":
-            torch.save({k: v for k, v in state.items() if k != "optimizer"}, path)
+            checksummed({k: v for k, v in state.items() if k != "optimizer"}, path)
         elif damage == "of other shapes":
-            torch.save(state | {"network": {k: v[..., :1] if v.ndim else v for k, v in state["network"].items()}}, path)
+            checksummed(
+                state | {"network": {k: v[..., :1] if v.ndim else v for k, v in state["network"].items()}}, path
+            )
         else:
-            torch.save(state | {"step": 10**6 if damage == "beyond the end" else "x"}, path)
+            checksummed(state | {"step": 10**6 if damage == "beyond the end" else "x"}, path)
     assert main([*WORDS, f"runs_dir={tmp_path / 'runs'}"]) == 0
     output = capsys.readouterr().out
     assert output.count("left aside") == (2 if both else 1)

@@ -53,10 +53,10 @@ class CachedImages:
 
     @property
     def sha256(self) -> str:
-        """Of the pixels, in order; builds what is not there, but does not read what is."""
+        """Of the pixels, in order, as they are: builds what is not there or damaged."""
         if self._unsaved:
             return self._unsaved[1]
-        return _digest_of(self.path, self.shape) or self._make()[1]
+        return _digest_of(self.path, self.shape) if _intact(self.path, self.shape) else self._make()[1]
 
     @functools.cached_property
     def array(self) -> Images:

@@ -90,6 +90,17 @@ def test_a_damaged_file_is_made_again(damage: str) -> None:
     assert build.calls == 2
 
 
+@pytest.mark.parametrize("where", [0, 60, 200, -1, -64])
+def test_a_damaged_file_has_no_digest_of_its_own(where: int) -> None:
+    """The digest that a record notes is of the pixels, not of what the file says of them."""
+    images = stored(Builder())
+    assert images.sha256
+    data = bytearray(images.path.read_bytes())
+    data[where] ^= 1
+    images.path.write_bytes(data)
+    assert stored(Builder()).sha256 == hashlib.sha256(IMAGES.tobytes()).hexdigest()
+
+
 def test_a_planted_pickle_is_not_executed(bomb: tuple[Any, bytes, Path]) -> None:
     """An object array under the cache's name is replaced, not loaded."""
     thing, _, mark = bomb

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 import shutil
 import struct
 import sys
@@ -187,6 +188,62 @@ def test_a_damaged_copy_of_large_images_is_made_again(tmp_path: Path, of: Config
         path.write_bytes(path.read_bytes()[:-9])
     (again, _), *_ = data.eval_batches(data.load(config).val, batch_size=9, device="cpu")
     assert torch.equal(first, again)
+
+
+def test_a_changed_copy_of_large_images_never_gives_other_pixels(tmp_path: Path, of: Config, cache: Path) -> None:
+    """90 flips in images, table and checksum: the pixels are right, or one line says that the copy was damaged and is gone."""
+    for split in ("train", "test"):
+        write_parquet(
+            tmp_path / f"{split}.parquet", [picture(i, (70, 70)) for i in range(12)], [i % 2 for i in range(12)]
+        )
+    config, draw = of(tmp_path, "data.image_size=70"), random.Random(5)
+
+    def pixels_now() -> bytes:
+        split = data.load(config).test
+        return b"".join(batch.numpy().tobytes() for batch in split.read([torch.arange(12)]))
+
+    first = pixels_now()
+    noticed = 0
+    for number in range(90):
+        (path,) = (cache / "encoded").glob("*.bin")  # the two splits have the same images
+        content = bytearray(path.read_bytes())
+        end = len(content) - 16 * 12 - 32  # the table is a small part of the file
+        place = draw.randrange(end, len(content)) if number % 3 == 0 else draw.randrange(end)
+        content[place] ^= 1 << draw.randrange(8)
+        path.write_bytes(content)
+        try:
+            given, why = pixels_now(), ""
+        except BadInput as error:
+            given, why = first, str(error)
+            noticed += 1
+        assert given == first
+        assert not why or ("damaged in the cache and is removed" in why and "\n" not in why)
+        assert pixels_now() == first
+    assert noticed > 30
+
+
+def test_damaged_digests_are_computed_again(
+    hub: Path, of: Config, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One digit changed in what is remembered would be another run id."""
+    from sepconv_lab.data.photos import digests
+
+    monkeypatch.setattr(digests, "_SETTLED_SECONDS", -1.0)
+    before = data.fingerprint(of(hub))
+    (path,) = (cache / "digests").iterdir()
+    whole, draw = path.read_bytes(), random.Random(6)
+    for _ in range(24):
+        changed = bytearray(whole)
+        changed[draw.randrange(len(changed))] ^= 1 << draw.randrange(8)
+        path.write_bytes(changed)
+        assert data.fingerprint(of(hub)) == before
+        assert path.read_bytes() == whole
+    for foreign in (b"", b"[" * 100_000, b"{}", b"null"):
+        path.write_bytes(foreign)
+        assert data.fingerprint(of(hub)) == before
+    path.unlink()
+    path.mkdir()
+    assert data.fingerprint(of(hub)) == before
 
 
 # --- bad input: which file, which row, what is allowed ----------------------------------------------------------------

@@ -62,16 +62,21 @@ def _sha256(path: Path) -> str:
 
 
 def _load(memory: Path) -> dict[str, tuple[list[int], str]]:
+    """What was remembered; nothing where the file is not as it was written: that costs time, and nothing else."""
     try:
-        entries = json.loads(memory.read_bytes())
-        return {name: (mark, digest) for name, (mark, digest) in entries.items()}
+        checksum, _, text = memory.read_bytes().partition(b"\n")
+        if checksum.decode() != hashlib.sha256(text).hexdigest():
+            return {}
+        return {name: (mark, digest) for name, (mark, digest) in json.loads(text).items()}
     except (OSError, ValueError, AttributeError, TypeError):
-        return {}  # a memory that cannot be read costs time, nothing else
+        return {}
 
 
 def _save(memory: Path, entries: dict[str, tuple[list[int], str]]) -> None:
+    """One line of checksum, one of JSON."""
+    text = json.dumps(entries).encode()
     try:
         with replacing(memory, "cache", shared=True) as file:
-            file.write(json.dumps(entries).encode())
+            file.write(hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
     except OSError:
         pass

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,8 +106,8 @@ class ParquetPool(Pool):
         return Blob(path, self)
 
     def _extract(self, path: Path, total: int) -> None:
-        """Write all images one after the other, then their ends as int64."""
-        ends, row, end = np.zeros(len(self.labels), "<i8"), 0, 0
+        """Write all images one after the other, then the table of where each ends and what its checksum is."""
+        table, row, end = np.zeros((2, len(self.labels)), "<i8"), 0, 0
         with (
             replacing(path, "cache", shared=True) as out,
             progress(f"Copying {self.files[0].parent.name}", total, "B") as bar,
@@ -118,37 +120,59 @@ class ParquetPool(Pool):
                     check(io.BytesIO(data), functools.partial(self.where, row))
                     out.write(data)
                     end += len(data)
-                    ends[row] = end
+                    table[:, row] = end, _checksum(data)
                     row += 1
                 bar.update(end - start)
-            out.write(ends.tobytes())
+            out.write(table.tobytes() + hashlib.sha256(table.tobytes()).digest())
+
+
+def _checksum(data: bytes) -> int:
+    """64 bits of an image's sha-256."""
+    return int.from_bytes(hashlib.sha256(data).digest()[:8], "little", signed=True)
 
 
 class Blob:
-    """Encoded images in one file, by row: all images, then the end of each as int64."""
+    """Encoded images in one file, by row: all images, then their ends and checksums (2, N) as int64, and the sha-256 of those."""
 
     def __init__(self, path: Path, pool: ParquetPool) -> None:
         self._path, self._pool = path, pool
-        self._ends = self._ends_in(path, len(pool.labels))
+        table = self._table_in(path, len(pool.labels))
+        if table is None:
+            raise BadInput(f"{path}: changed while it was opened")
+        self._ends, self._checksums = table
 
     @staticmethod
-    def _ends_in(path: Path, count: int) -> npt.NDArray[np.int64]:
+    def _table_in(path: Path, count: int) -> npt.NDArray[np.int64] | None:
+        """(2, count): ends and checksums; None where the file is not one of so many images, or the table is damaged."""
+        size = path.stat().st_size - 16 * count - 32
+        if size < 0:
+            return None
         with path.open("rb") as file:
-            file.seek(path.stat().st_size - 8 * count)
-            return np.frombuffer(file.read(), "<i8")
+            file.seek(size)
+            data = file.read()
+        table = np.frombuffer(data[:-32], "<i8").reshape(2, -1)
+        whole = hashlib.sha256(data[:-32]).digest() == data[-32:] and table.shape[1] == count and table[0, -1] == size
+        return table if whole else None
 
     @classmethod
     def whole(cls, path: Path, count: int) -> bool:
-        """Whether the file is there, with `count` images."""
-        size = path.stat().st_size - 8 * count if path.exists() else -1
-        return size >= 0 and bool(cls._ends_in(path, count)[-1] == size)
+        """Whether the file is there, with `count` images and their table. The images are looked at when they are read."""
+        return path.exists() and cls._table_in(path, count) is not None
 
     def read(self, row: int) -> bytes:
-        """The image's bytes."""
+        """The image's bytes. Raises BadInput for one that changed in the cache, whose file then makes way for a new one."""
         start = int(self._ends[row - 1]) if row else 0
         with self._path.open("rb") as file:
             file.seek(start)
-            return file.read(int(self._ends[row]) - start)
+            data = file.read(int(self._ends[row]) - start)
+        if _checksum(data) != self._checksums[row]:
+            with suppress(OSError):
+                self._path.unlink()
+            raise BadInput(
+                f"{self._path}: the copy of {self.where(row)} was damaged in the cache and is removed; the same command "
+                "copies it anew and goes on"
+            )
+        return data
 
     def where(self, row: int) -> str:
         """Where the image came from, in words."""
