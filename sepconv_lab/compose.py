@@ -282,10 +282,6 @@ def _effect_problems(key: str, config: RunConfig, value: Any) -> list[str]:
         return []
     for f, _ in settings(type(node)):
         if f.name == name and not active(node, f):
-            needed = " and ".join(f"{group}.{_condition(c)}" for c in f.metadata["needs"].split(","))
+            needed = " and ".join(f"{group}.{condition}" for condition in f.metadata["needs"])
             return [f"{key}={as_typed(value)}: has no effect here; it needs {needed}"]
     return []
-
-
-def _condition(needs: str) -> str:
-    return needs.replace("=!", " other than ").replace("=none", " empty").replace("|", " or ")

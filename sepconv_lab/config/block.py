@@ -75,7 +75,7 @@ class XceptionBlockConfig(BlockConfig):
     mid_act: Activation = setting(Activation.none, "non-linearity between the two operations")
     segments: Union[int, str] = setting(
         "channels", "channel segments of the spatial convolution: 1 is dense, `channels` is depthwise", low=1,
-        word="channels",
+        words=("channels",),
     )  # fmt: skip
     depth_multiplier: int = setting(
         1, "depthwise first: filters per input channel; pointwise first: filtered channels summed per output", low=1

@@ -72,9 +72,9 @@ class HubConfig(DataConfig):
 
     name: str = setting("hub", "the data set's name in the registry")
     path: Optional[str] = setting(None, "folder with the parquet files; empty: fetch `data.repo`", identity=False)
-    repo: Optional[str] = setting(None, "data set id on the hub", identity=False, needs="path=none")
+    repo: Optional[str] = setting(None, "data set id on the hub", identity=False, needs="path=null")
     revision: Optional[str] = setting(
-        None, "commit on the hub (empty: the newest, resolved and recorded)", identity=False, needs="path=none"
+        None, "commit on the hub (empty: the newest, resolved and recorded)", identity=False, needs="path=null"
     )
     image_column: str = setting("image", "column of the encoded images")
     label_column: str = setting("label", "column of the integer labels")
@@ -93,7 +93,7 @@ class Cifar10Config(HubConfig):
     """CIFAR-10 (Krizhevsky 2009) as `uoft-cs/cifar10` lays it out."""
 
     name: str = setting("cifar10", "the data set's name in the registry")
-    repo: Optional[str] = setting("uoft-cs/cifar10", "data set id on the hub", identity=False, needs="path=none")
+    repo: Optional[str] = setting("uoft-cs/cifar10", "data set id on the hub", identity=False, needs="path=null")
     num_classes: int = setting(10, "classes; 0: as many as the data has", low=0)
     image_column: str = setting("img", "column of the encoded images")
     flip: bool = setting(True, "random horizontal flips of the training images")
@@ -104,7 +104,7 @@ class Cifar100Config(Cifar10Config):
     """CIFAR-100 as `uoft-cs/cifar100` lays it out."""
 
     name: str = setting("cifar100", "the data set's name in the registry")
-    repo: Optional[str] = setting("uoft-cs/cifar100", "data set id on the hub", identity=False, needs="path=none")
+    repo: Optional[str] = setting("uoft-cs/cifar100", "data set id on the hub", identity=False, needs="path=null")
     num_classes: int = setting(100, "classes; 0: as many as the data has", low=0)
     label_column: str = setting("fine_label", "column of the integer labels")
 
@@ -114,7 +114,7 @@ class ImagenetConfig(HubConfig):
     """ImageNet-1k as `ILSVRC/imagenet-1k` lays it out; its validation split is the test."""
 
     name: str = setting("imagenet", "the data set's name in the registry")
-    repo: Optional[str] = setting("ILSVRC/imagenet-1k", "data set id on the hub", identity=False, needs="path=none")
+    repo: Optional[str] = setting("ILSVRC/imagenet-1k", "data set id on the hub", identity=False, needs="path=null")
     num_classes: int = setting(1000, "classes; 0: as many as the data has", low=0)
     image_size: int = setting(299, "side of the square images that the network sees, pixels", low=1)
     resize: int = setting(

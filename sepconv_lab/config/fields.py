@@ -7,7 +7,7 @@ import json
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Union
 
@@ -19,6 +19,31 @@ class BadInput(ValueError):
     """Input that cannot be run. The message says what is wrong, what is allowed, and what was probably meant."""
 
 
+@dataclass(frozen=True)
+class Condition:
+    """What another field of the group has to be for a setting to have an effect."""
+
+    field: str
+    values: tuple[str, ...]
+    """One of these, as typed; empty: anything but zero."""
+
+    @classmethod
+    def parsed(cls, text: str) -> Condition:
+        """Of "field=a|b" or "field=!0"."""
+        name, _, values = text.partition("=")
+        return cls(name, () if values == "!0" else tuple(values.split("|")))
+
+    def holds(self, group: Any) -> bool:
+        """Whether the group's value is like that."""
+        value = getattr(group, self.field)
+        return as_typed(value) in self.values if self.values else bool(value)
+
+    def __str__(self) -> str:
+        if not self.values:
+            return f"{self.field} other than 0"
+        return f"{self.field} empty" if self.values == ("null",) else f"{self.field}={' or '.join(self.values)}"
+
+
 def setting(
     default: Any,
     doc: str,
@@ -28,20 +53,28 @@ def setting(
     high: float | None = None,
     above: float | None = None,
     odd: bool = False,
-    word: str = "",
+    words: tuple[str, ...] = (),
     needs: str = "",
     neutral: Any = dataclasses.MISSING,
 ) -> Any:
     """Declare one field of the schema.
 
     identity: the value is part of the run id. low/high: inclusive bounds; above: exclusive lower bound; odd: odd only.
-    word: of a number or a text, the one text that is allowed.
-    needs: "field=a|b" in the same group, the condition without which the value has no effect (and is refused when set); "!0"
+    words: of a field of type int or text, the texts that are allowed.
+    needs: "field=a|b" in the same group, the `Condition` without which the value has no effect (and is refused when set); "!0"
     stands for anything but zero, several conditions are separated by commas.
     neutral: for a field added after runs exist, the value that computes what was computed before it; it leaves ids unchanged.
     """
     bounds = {"low": low, "high": high, "above": above, "odd": odd}
-    metadata = {"doc": doc, "identity": identity, "bounds": bounds, "word": word, "needs": needs, "neutral": neutral}
+    conditions = tuple(Condition.parsed(c) for c in needs.split(",") if c)
+    metadata = {
+        "doc": doc,
+        "identity": identity,
+        "bounds": bounds,
+        "words": words,
+        "needs": conditions,
+        "neutral": neutral,
+    }
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -74,31 +107,27 @@ def allowed(f: dataclasses.Field[Any], kind: Any) -> str:
     if kind is bool:
         return "true, false"
     bounds = f.metadata["bounds"]
-    words = "int" if f.metadata["word"] else _type_words(kind)
+    words = f.metadata["words"]
+    description = "int" if words else _type_name(kind)
     if bounds["odd"]:
-        words = "odd " + words
+        description = "odd " + description
     for key, sign in (("low", ">="), ("above", ">"), ("high", "<=")):
         if bounds[key] is not None:
-            words += f" {sign} {bounds[key]:g}" if words[-1].isalpha() else f", {sign} {bounds[key]:g}"
-    return words + (f" or {f.metadata['word']}" if f.metadata["word"] else "")
+            description += f" {sign} {bounds[key]:g}" if description[-1].isalpha() else f", {sign} {bounds[key]:g}"
+    return " or ".join([description, *words])
 
 
-def _type_words(kind: Any) -> str:
+def _type_name(kind: Any) -> str:
     if typing.get_origin(kind) is Union:
-        return " or ".join(_type_words(a) for a in typing.get_args(kind))
+        return " or ".join(_type_name(a) for a in typing.get_args(kind))
     if typing.get_origin(kind) is list:
-        return "list of " + _type_words(typing.get_args(kind)[0])
+        return "list of " + _type_name(typing.get_args(kind)[0])
     return {str: "text"}.get(kind, getattr(kind, "__name__", str(kind)))
 
 
 def active(group: Any, f: dataclasses.Field[Any]) -> bool:
     """Whether the field has any effect, given the other values of its group (its `needs`)."""
-    conditions = [c.partition("=")[::2] for c in f.metadata["needs"].split(",") if c]
-    return all(_holds(plain(getattr(group, key)), values) for key, values in conditions)
-
-
-def _holds(value: Any, values: str) -> bool:
-    return bool(value) if values == "!0" else str(value).lower() in values.split("|")
+    return all(condition.holds(group) for condition in f.metadata["needs"])
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -81,7 +81,7 @@ class SkeletonConfig(ModelConfig):
     )
     features: Optional[Union[int, str]] = setting(
         None, "channels that feed the classifier whatever the width: `published`, the size's own, or a number (empty: what scaling "
-        "gives)", low=1, word=PUBLISHED, neutral=None,
+        "gives)", low=1, words=(PUBLISHED,), neutral=None,
     )  # fmt: skip
     fc_layers: int = setting(0, "fully connected layers before the logits (the paper's FC head: 2)", low=0)
     fc_width: int = setting(4096, "units of each fully connected layer", low=1, needs="fc_layers=!0")

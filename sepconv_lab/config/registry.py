@@ -54,10 +54,14 @@ def register(config_class: type) -> Callable[[T], T]:
 
 
 def builder(config: Any) -> Callable[..., Any]:
-    """What builds the thing that `config` configures."""
-    if type(config) not in _BUILDERS:
-        raise BadInput(f"nothing is registered for {type(config).__name__} ({config.name})")
-    return _BUILDERS[type(config)]
+    """What builds the thing that `config` configures.
+
+    Registered for its class, or for one that it derives from without a setting more: a preset such as CIFAR-10 of the hub.
+    """
+    for cls in type(config).__mro__:
+        if cls in _BUILDERS and len(dataclasses.fields(cls)) == len(dataclasses.fields(config)):
+            return _BUILDERS[cls]
+    raise BadInput(f"nothing is registered for {type(config).__name__} ({config.name})")
 
 
 def import_user_modules(modules: Iterable[str]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Optional
 
-from .block import BlockConfig, ConvBlockConfig, InceptionBlockConfig, XceptionBlockConfig, placements
-from .data import Cifar10Config, Cifar100Config, DataConfig, FolderConfig, GlyphsConfig, HubConfig, ImagenetConfig
+from .block import BlockConfig, placements
+from .data import DataConfig
 from .fields import LARGEST_SEED, allowed, default_of, dotted, plain, setting, settings
-from .model import InceptionV3Config, ModelConfig, Size, VggSepConfig, XceptionConfig
+from .model import ModelConfig, Size
 from .train import TrainConfig
 
 RECIPE = 1
@@ -65,10 +66,18 @@ GROUPS: dict[str, type] = {
     "train": TrainConfig,
     "wandb": WandbConfig,
 }
-BUILTIN: tuple[type, ...] = (
-    XceptionBlockConfig, InceptionBlockConfig, ConvBlockConfig, XceptionConfig, VggSepConfig, InceptionV3Config,
-    GlyphsConfig, HubConfig, Cifar10Config, Cifar100Config, ImagenetConfig, FolderConfig,
-)  # fmt: skip
+
+
+def _named(base: type[Any]) -> Iterator[type]:
+    """The config classes below a group's, in the order of their declaration: those with a name to choose them by."""
+    for cls in base.__subclasses__():
+        if any(f.name == "name" and f.default for f, _ in settings(cls)):
+            yield cls
+        yield from _named(cls)
+
+
+BUILTIN: tuple[type, ...] = tuple(cls for group in ("block", "model", "data") for cls in _named(GROUPS[group]))
+"""Blocks, models and data sets of this package."""
 
 
 def flat(config: RunConfig) -> dict[str, Any]:
@@ -78,7 +87,7 @@ def flat(config: RunConfig) -> dict[str, Any]:
 
 def value_problems(config: RunConfig) -> list[str]:
     """What is wrong with single values: out of bounds, even kernels, unknown words."""
-    found = []
+    problems = []
     for prefix, node in [("", config)] + [(g + ".", getattr(config, g)) for g in GROUPS]:
         if node is None:
             continue
@@ -92,14 +101,14 @@ def value_problems(config: RunConfig) -> list[str]:
                 bad |= bounds["high"] is not None and value > bounds["high"]
                 bad |= bounds["above"] is not None and value <= bounds["above"]
                 bad |= bounds["odd"] and value % 2 == 0
-            elif f.metadata["word"] and value not in (None, f.metadata["word"]):
-                bad = True
+            elif f.metadata["words"]:
+                bad = value is not None and value not in f.metadata["words"]
             elif kind is str and value == "" and default_of(f) != "":  # an unset variable of the shell, say
                 instead = "null leaves it out" if default_of(f) is None else "give a text"
-                found.append(f"{prefix}{f.name}= is empty; {instead}")
+                problems.append(f"{prefix}{f.name}= is empty; {instead}")
             if bad:
-                found.append(f"{prefix}{f.name}={value} is not allowed: {allowed(f, kind)}")
-    return found
+                problems.append(f"{prefix}{f.name}={value} is not allowed: {allowed(f, kind)}")
+    return problems
 
 
 def complete(config: RunConfig) -> RunConfig:

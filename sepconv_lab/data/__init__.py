@@ -6,9 +6,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import functools
+import importlib
+import pkgutil
+from typing import Protocol
 
-from ..config import DataConfig, FolderConfig, GlyphsConfig, HubConfig
+from ..config import DataConfig
+from ..config.registry import builder
 from .batches import eval_batches, steps_per_epoch, train_batches
 from .splits import ImageData, Split
 
@@ -55,16 +59,13 @@ def load(config: DataConfig) -> ImageData:
 
 
 def _source(config: DataConfig) -> Source:
-    source: Any
-    if isinstance(config, GlyphsConfig):
-        from .glyphs import Glyphs as source
-    elif isinstance(config, HubConfig):
-        from .photos.hub import Hub as source
-    elif isinstance(config, FolderConfig):
-        from .photos.folder import Folder as source
-    else:
-        from ..config.registry import builder
+    _register_sources()
+    source: Source = builder(config)(config)
+    return source
 
-        source = builder(config)
-    made: Source = source(config)
-    return made
+
+@functools.cache
+def _register_sources() -> None:
+    """Import every module of this package: a built-in data set registers itself as a user's does."""
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
+        importlib.import_module(module.name)

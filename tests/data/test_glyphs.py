@@ -220,10 +220,9 @@ def test_load(config: Config) -> None:
 
 def test_a_second_load_draws_nothing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything comes from the cache, with the same content."""
-    from sepconv_lab.data import glyphs as module
 
     first = data.load(config(*SMALL))
-    monkeypatch.setattr(module, "render", lambda *_: pytest.fail("drawn again"))
+    monkeypatch.setattr(glyph_render, "render", lambda *_: pytest.fail("drawn again"))
     again = data.load(config(*SMALL))
     assert (again.content, again.digest) == (first.content, first.digest)
     assert torch.equal(again.test.images, first.test.images)  # type: ignore[attr-defined]
@@ -268,7 +267,7 @@ def test_the_fingerprint_covers_renderer_and_fonts(config: Config, monkeypatch: 
     from sepconv_lab.data import glyphs as module
 
     before = data.fingerprint(config(*SMALL))
-    monkeypatch.setattr(module, "RENDERER", -1)
+    monkeypatch.setattr(glyph_render, "RENDERER", -1)
     other = data.fingerprint(config(*SMALL))
     monkeypatch.setattr(module, "fonts_digest", lambda: "other fonts")
     assert len({before, other, data.fingerprint(config(*SMALL))}) == 3

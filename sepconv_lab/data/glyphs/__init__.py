@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...config import BadInput, GlyphsConfig
+from ...config.registry import register
 from ...console.progress import progress
 from ..cache import CachedImages
 from ..splits import ImageData, MemorySplit, Split, image_data
@@ -22,6 +23,7 @@ from . import classes, render
 from .faces import faces_of, fonts_digest
 
 
+@register(GlyphsConfig)
 class Glyphs:
     """The data set that a `GlyphsConfig` describes."""
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ...config import BadInput, FolderConfig
 from ...config.messages import did_you_mean
+from ...config.registry import register
 from ...console.progress import progress
 from ...disk import replacing
 from ..cache import cache_dir
@@ -102,6 +103,7 @@ class ImageFiles(Pool):
         return self
 
 
+@register(FolderConfig)
 class Folder(Photos):
     """Class names are the folders' names, sorted."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...config import BadInput, HubConfig
 from ...config.messages import did_you_mean, first_line
+from ...config.registry import register
 from .parquet import ParquetPool, open_parquet
 from .photos import Photos, Pool, existing_folder, note
 
@@ -22,6 +23,7 @@ _SHARD = re.compile(r"(?P<split>.+?)(?:-\d+(?:-of-\d+)?(?:-[0-9a-f]+)?)?\.parque
 """`train.parquet`, `train-00000-of-00004.parquet`, with a hash behind; `0000.parquet` in a folder named as the split."""
 
 
+@register(HubConfig)
 class Hub(Photos):
     """Rows of an image (struct of bytes and path, or binary) and an integer label."""
 
