@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test check format clean
+.PHONY: demo test gpu check format clean
 
 demo: $(INSTALLED)  ## train the default variant on the embedded data, offline
 	$(BIN)/python -m sepconv_lab.run model=xception block.mid_act=none train.epochs=2
@@ -14,6 +14,9 @@ test: $(INSTALLED)  ## fast tests first, then the slow ones and the notebooks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest --nbmake notebooks
+
+gpu: $(INSTALLED)  ## tests, times and a packed study on a GPU, in under eight minutes; without one its parts are named as skipped
+	$(BIN)/python -m sepconv_lab.bench gpu
 
 check: $(INSTALLED)  ## lint, format, types
 	$(BIN)/ruff check .

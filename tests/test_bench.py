@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sepconv_lab.bench import loop, ours, start, step
+from sepconv_lab.bench import loop, ours, packing, start, step
 from sepconv_lab.bench.__main__ import main
 from sepconv_lab.bench.contender import Contender
 from sepconv_lab.bench.timing import Ratio, interleaved, ratio
@@ -50,6 +51,8 @@ def test_a_ratio_is_formed_within_each_round() -> None:
         (["start", "sed=1"], "Did you mean seed?"),
         (["loop", "--rounds", "0"], "int >= 1"),
         (["loop", *TINY, "train.batch_size=64"], "more images"),
+        (["gpu", "--parts", "tests,pakcing"], "Did you mean packing?"),
+        (["gpu", "--seconds", "0"], "float > 0"),
     ],
 )
 def test_bad_input_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,3 +191,42 @@ def test_the_skip_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     text = capsys.readouterr().out
     assert list(rows(text, "seconds")) == ["1 run", "3 runs"]
     assert "Aim, under 50 ms a run" in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU: it is not skipped")
+def test_the_page_of_a_gpu_without_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every part has its turn: what needs a GPU is named as skipped, runs are packed onto the CPU, each rate stands in a file."""
+    monkeypatch.setattr(packing, "SHAPES", ((0.25, 8),) * 3)
+    monkeypatch.setattr(packing, "TURN", 0.05)
+    assert main(["gpu", "--seconds", "1200", "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "gpu.md").read_text()
+    assert "no GPU here: what needs one is skipped" in page
+    assert "skipped: they need a GPU" in page
+    assert "skipped: CUDA graphs and MPS need a GPU" in page
+    assert "2 of 2 runs finished" in page
+    rates = [json.loads(line) for line in (tmp_path / "packing.jsonl").read_text().splitlines()]
+    assert [r["runs"] for r in rates] == [1, 2] * 3
+    assert all(r["images_per_second"] > 0 and not r["graph"] for r in rates)
+
+
+def test_a_part_that_fails_leaves_the_others_their_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It says why on the page, and the exit code is 1; what comes after it stands there too."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr("sepconv_lab.bench.gpu._step", broken)
+    monkeypatch.setattr("sepconv_lab.bench.gpu._study", lambda page, *_: page.add("a study"))
+    assert main(["gpu", "--parts", "step,study", "--out", str(tmp_path)]) == 1
+    page = (tmp_path / "gpu.md").read_text()
+    assert page.index("RuntimeError: no such kernel") < page.index("a study")
+
+
+def test_a_packed_run_that_dies_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the process wrote last is what the message says."""
+    monkeypatch.setattr(packing, "WORKER", [sys.executable, "-c", "raise SystemExit('out of memory')"])
+    with packing.Worker({}) as worker:
+        worker.tell(graph=False)
+        with pytest.raises(RuntimeError, match="a packed run died: out of memory"):
+            worker.answer()

@@ -7,6 +7,7 @@ memory  peak memory of a run on CIFAR-10
 skip    what a finished run costs in a sweep
 study   planning and looking at ten thousand runs, and what each small one costs beside its training
 all     all of them
+gpu     everything that a machine with a GPU is to show, within a given time: see `gpu --help`
 
 Overrides change what is timed, e.g. `step data.image_size=150`, and are for the tables step, loop, start and memory.
 """
@@ -31,6 +32,11 @@ TABLES = ("step", "loop", "start", "memory", "skip", "study")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["gpu"]:
+        from . import gpu
+
+        return gpu.main(argv[1:])
     parser = argparse.ArgumentParser(
         prog="python -m sepconv_lab.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,3 +36,13 @@ def ratio(seconds: Sequence[float], base: Sequence[float]) -> Ratio:
     """seconds / base, round by round."""
     each = [a / b for a, b in zip(seconds, base, strict=True)]
     return Ratio(statistics.median(each), min(each), max(each))
+
+
+class Deadline:
+    """So many seconds from now on."""
+
+    def __init__(self, seconds: float):
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        return max(0.0, self._end - time.monotonic())
