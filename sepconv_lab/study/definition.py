@@ -12,9 +12,10 @@ variants:                                 # name -> what you would type after `p
 factors: {block.order: [depthwise_first, pointwise_first]}   # every combination is a variant; `exclude` drops some
 leave_one_out: {residual: block.residual=false}              # variant `without_residual`
 match: {count: params, to: none}          # widths solved so that all are as large as that variant
-seeds: 6                                  # 0 to 5, or a list
-blocks: {lab: {data.seed: [0, 1, 2], data.fold: [serif, sans, mono]}}   # what else a seed sets, for all variants: seed 4 the
-                                          # fifth value, where there are fewer from the beginning again
+seeds: {looks: [5, 10, 20], first: 1000, at: {lab: [6, 12, 24]}}   # judged after so many; or 6 for 0 to 5, or a list
+strata: data.fold                         # a key of `blocks`, whose values every look has equally often
+blocks: {lab: {data.seed: {first: 1000, count: 26}, data.fold: [serif, sans, mono]}}   # what else a seed sets, for all
+                                          # variants: no two seeds share a combination, tuning seeds neither
 tune: {lr_points: 3, seeds: [100, 101]}   # for stage=tuned
 scales: {smoke: [train=smoke], lab: [], paper: [data=imagenet, train=paper_imagenet]}
 ```
@@ -82,10 +83,15 @@ class Study:
     baseline: str
     variants: Mapping[str, tuple[str, ...]]
     seeds: tuple[int, ...]
+    """All that any scale may come to."""
     scales: Mapping[str, tuple[str, ...]]
     factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     blocks: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """Scale -> setting of the data -> values that the seeds go through: each block of runs then has data of its own."""
+    looks_at: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Scale -> numbers of seeds after which it is judged."""
+    strata: str | None = None
+    """The key of `blocks` that is a fixed stratum at the scales that have it."""
     match: MatchPart | None = None
     tune: TunePart | None = None
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -102,6 +108,18 @@ class Study:
             for name, own in self.variants.items()
             if scale in self.only.get(name, (scale,))
         }
+
+    def looks(self, scale: str) -> tuple[int, ...]:
+        """The numbers of seeds after which a scale is judged, ascending: one, all of them, unless the study declares more."""
+        return self.looks_at.get(scale, (len(self.seeds),))
+
+    def seeds_at(self, scale: str) -> tuple[int, ...]:
+        """The seeds up to a scale's last look."""
+        return self.seeds[: self.looks(scale)[-1]]
+
+    def strata_at(self, scale: str) -> str | None:
+        """The fixed stratum of a scale, a key of its blocks."""
+        return self.strata if self.strata in self.blocks.get(scale, {}) else None
 
 
 def find(name: str) -> Path:

@@ -10,6 +10,7 @@ from .. import compose as composing
 from ..config import BadInput, HubConfig, RunConfig, plain
 from ..config.identity import identity, quoted, run_ids
 from ..record.plan import Plan, PlannedRun, Variant
+from .blocks import check_balance, draw
 from .definition import Study, is_execution
 
 STAGES = ("fixed", "tune", "tuned")
@@ -52,11 +53,13 @@ def make_plan(
     notes: dict[str, None] = {}
     counted: dict[str, Variant] = {}
     ids: dict[str, dict[int, str | None]] = {}
-    wanted = tuple(study.seeds if seeds is None else seeds)
+    wanted = tuple(study.seeds_at(scale) if seeds is None else seeds)
     kept, absent = _of_data(blocks, next(iter(configs.values()))[1])
     if absent:
         notes[f"{', '.join(absent)}: the same for all seeds, since this data has no such setting"] = None
-    block = {s: {k: values[s % len(values)] for k, values in kept.items()} for s in wanted}
+    block = _drawn(study, scale, kept, wanted)
+    if seeds is None and (stratum := study.strata_at(scale)) in kept:
+        check_balance(block, study.looks(scale), str(stratum))
     facts = _Facts(fetch)
     for name, (words, config) in configs.items():
         try:
@@ -66,6 +69,7 @@ def make_plan(
     problems |= dict.fromkeys(_twins(study, {n: c for n, (_, c) in configs.items()}))
     if problems:
         raise BadInput("\n".join(f"{study.name} at scale={scale}: {p}" for p in problems))
+    notes |= dict.fromkeys(_unequal_heads(counted))
     plain_block = {s: composing.values([f"{k}={v}" for k, v in b.items()]) for s, b in block.items()}
     runs = tuple(PlannedRun(name, s, ids[name][s], plain_block[s]) for s in wanted for name in counted)
     selected = tuple(sorted(o for o in overrides if not is_execution(o)))
@@ -77,6 +81,34 @@ def make_plan(
         counted, runs,
     )  # fmt: skip
     return plan, list(notes)
+
+
+def _drawn(
+    study: Study, scale: str, values: Mapping[str, tuple[str, ...]], seeds: Sequence[int]
+) -> dict[int, dict[str, str]]:
+    """seed -> what else it sets, apart from all other evaluation and tuning seeds of the study."""
+    tuning = study.tune.seeds if study.tune else ()
+    first = min(study.seeds, default=0)
+    draw(values, first, study.seeds_at(scale), tuning, study.strata_at(scale))  # also where fewer are asked for
+    return draw(values, first, seeds, tuning, study.strata_at(scale))
+
+
+def _unequal_heads(variants: Mapping[str, Variant]) -> Iterable[str]:
+    """Where variants of as many classes and FC layers do not have equal heads: what is compared is then the heads too."""
+    alike: dict[str, dict[str, int]] = {}
+    for name, variant in variants.items():
+        model = {k: variant.config["model"].get(k) for k in ("fc_layers", "fc_width")}
+        classes = variant.config["data"]["num_classes"]
+        key = f"{classes} classes" + (f", {model['fc_layers']} FC layers" if model["fc_layers"] else "")
+        if model["fc_layers"]:
+            key += f" of {model['fc_width']}"
+        alike.setdefault(key, {})[name] = variant.params - variant.body_params
+    for key, heads in alike.items():
+        if len(set(heads.values())) > 1:
+            listed = ", ".join(f"{name} {count:,}" for name, count in heads.items())
+            yield (
+                f"the classifiers differ ({key}): {listed} parameters of the head; model.features=published gives all the same"
+            )
 
 
 def layered(overrides: Iterable[str]) -> tuple[str, ...]:

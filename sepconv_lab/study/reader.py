@@ -41,8 +41,8 @@ class _StrictLoader(yaml.SafeLoader):
 class _Reader:
     """Turns the raw mapping into a Study, collecting every problem before it raises."""
 
-    KEYS = ("question", "claim", "base", "baseline", "variants", "factors", "exclude", "leave_one_out", "seeds", "blocks",
-            "match", "tune", "scales")  # fmt: skip
+    KEYS = ("question", "claim", "base", "baseline", "variants", "factors", "exclude", "leave_one_out", "seeds", "strata",
+            "blocks", "match", "tune", "scales")  # fmt: skip
 
     def __init__(self, path: Path, raw: Any):
         self.path, self.problems = path, dict[str, None]()
@@ -89,10 +89,11 @@ class _Reader:
             for place in places:
                 if place not in scales:
                     self.bad(composing.unknown(f"variants: {name}: {place}", place, scales))
+        seeds, looks_at = self.looks(scales)
+        blocks = self.blocks(own, more, scales)
         study = Study(
             self.path.resolve().parent.name, self.path, str(question or "").strip(), self.claim(own), base, baseline, own,
-            self.seeds(self.raw.get("seeds"), "seeds"), scales, self.factors, self.blocks(own, more, scales),
-            self.match(own), self.tune(), only, more,
+            seeds, scales, self.factors, blocks, looks_at, self.strata(blocks), self.match(own), self.tune(), only, more,
         )  # fmt: skip
         if study.tune and (shared := set(study.tune.seeds) & set(study.seeds)):
             self.bad(f"tune: seeds {sorted(shared)} are evaluation seeds; tuning takes seeds of its own")
@@ -157,8 +158,10 @@ class _Reader:
             for key, values in raw.items() if isinstance(raw, dict) else ():
                 if not str(key).startswith("data.") or is_execution(f"{key}=x"):
                     self.bad(f"blocks: {scale}: {key}: a seed sets what the data is, such as data.seed")
-                elif not isinstance(values, list) or not values:
-                    self.bad(f"blocks: {scale}: {key}: a list of values is needed, one for each seed in turn")
+                elif not (values := self.block_values(values, f"blocks: {scale}: {key}")):
+                    self.bad(f"blocks: {scale}: {key}: a list of values is needed, or {{first: 1000, count: 26}}")
+                elif len(set(map(_text, values))) < len(values):
+                    self.bad(f"blocks: {scale}: {key}: a value stands twice")
                 elif key in taken:
                     self.bad(f"blocks: {scale}: {key} is set by {taken[key]} too")
                 else:
@@ -168,6 +171,55 @@ class _Reader:
                     f"blocks: {scale}: settings of the data with lists of values, such as {{data.seed: [0, 1, 2]}}"
                 )
         return found
+
+    def block_values(self, raw: Any, where: str) -> list[Any]:
+        """The listed values, or `count` whole numbers from `first`; empty for anything else."""
+        if isinstance(raw, dict):
+            self.known(raw, ("first", "count"), f"{where}: ")
+            first, count = raw.get("first", 0), raw.get("count")
+            if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in (first, count)):
+                return []
+            return list(range(first, first + count))
+        return raw if isinstance(raw, list) else []
+
+    def looks(self, scales: Mapping[str, Any]) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+        """All seeds, and scale -> looks where the file declares them."""
+        raw = self.raw.get("seeds")
+        if not isinstance(raw, dict):
+            return self.seeds(raw, "seeds"), {}
+        self.known(raw, ("looks", "first", "at"), "seeds: ")
+        first, at = raw.get("first", 0), raw.get("at") or {}
+        if isinstance(first, bool) or not isinstance(first, int) or first < 0:
+            self.bad(f"seeds: first={first} is not allowed: a whole number >= 0")
+            first = 0
+        if not isinstance(at, dict):
+            self.bad(f"seeds: at: scales with their looks, such as {{lab: [6, 12, 24]}}, not {at!r}")
+            at = {}
+        for scale in at:
+            if scale not in scales:
+                self.bad(composing.unknown(f"seeds: at: {scale}", str(scale), scales))
+        shared = self.look_numbers(raw.get("looks"), "seeds: looks")
+        found = {
+            scale: self.look_numbers(at[scale], f"seeds: at: {scale}") if scale in at else shared for scale in scales
+        }
+        last = max((n for looks in found.values() for n in looks), default=0)
+        return tuple(range(first, first + last)), found
+
+    def look_numbers(self, raw: Any, where: str) -> tuple[int, ...]:
+        whole = isinstance(raw, list) and raw and all(isinstance(n, int) and not isinstance(n, bool) for n in raw)
+        if not whole or raw[0] < 1 or any(b <= a for a, b in itertools.pairwise(raw)):
+            self.bad(f"{where}: {raw} is not allowed: numbers of seeds, increasing, such as [5, 10, 20]")
+            return (1,)
+        return tuple(raw)
+
+    def strata(self, blocks: Mapping[str, Mapping[str, Any]]) -> str | None:
+        raw = self.raw.get("strata")
+        known = {key for values in blocks.values() for key in values}
+        if raw is not None and raw not in known:
+            self.bad(
+                composing.unknown(f"strata: {raw}", str(raw), known) if known else f"strata: {raw}: needs `blocks`"
+            )
+        return None if raw is None else str(raw)
 
     def claim_id(self) -> str | None:
         raw = self.raw.get("claim")

@@ -57,7 +57,9 @@ def test_blocks_are_of_the_study_s_own_data(write: Writer) -> None:
     study = load(write(BLOCKS))
     tiny = [w for w in study.scales["tiny"] if not w.startswith("data.")]
     plain = dataclasses.replace(study, scales=study.scales | {"tiny": tuple(tiny)})
-    plan, notes = make_plan(plain, "tiny", overrides=["data=cifar10"])
+    with pytest.raises(BadInput, match=r"2 of data\.seed make 2 combinations, 3 seeds"):
+        make_plan(plain, "tiny", overrides=["data=cifar10"])
+    plan, notes = make_plan(dataclasses.replace(plain, seeds=(0, 1)), "tiny", overrides=["data=cifar10"])
     assert plan.runs[0].block == {"data.seed": 5}
     assert "data.fold: the same for all seeds, since this data has no such setting" in notes
     with pytest.raises(BadInput, match=r"data.fold=sans: data.fold is what the study's seeds set \(blocks\)"):
