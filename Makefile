@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test gpu check format clean
+.PHONY: demo test gpu check format docs clean
 
 demo: $(INSTALLED)  ## train the default variant on the embedded data, offline
 	$(BIN)/python -m sepconv_lab.run model=xception block.mid_act=none train.epochs=2
@@ -26,6 +26,9 @@ check: $(INSTALLED)  ## lint, format, types
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(INSTALLED)  ## print the tables of README.md and docs/ anew
+	$(BIN)/python -m tests.test_readme
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed: make PYTHON=python3.11')"

@@ -26,8 +26,10 @@ def _verdicts(args: argparse.Namespace) -> None:
     if not found.judged and not found.notes:
         raise BadInput(f"no study of that name and label in {', '.join(map(str, sources))}" if args.study or args.label
                        else f"no study in {', '.join(map(str, sources))}: runs without one have no claim to judge")  # fmt: skip
-    shape = show.as_paragraphs if args.verbose else show.as_markdown if args.markdown else show.as_text
-    print(shape(found))
+    if args.markdown or args.brief:
+        print(show.as_markdown(found, show.BRIEF if args.brief else show.HEADER))
+    else:
+        print(show.as_paragraphs(found) if args.verbose else show.as_text(found))
 
 
 def _usual() -> list[Path]:
@@ -74,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub.add_argument("--label", help="results of this name alone, e.g. lab")
     shape = sub.add_mutually_exclusive_group()
     shape.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    shape.add_argument("--brief", action="store_true", help="the same without seeds and what is not shown")
     shape.add_argument("--verbose", action="store_true", help="every verdict as a paragraph, with all its parts")
     sub.set_defaults(do=_verdicts)
     sub = commands.add_parser("figure", help="draw a figure of the paper from your own runs, the paper's beside it")

@@ -1,7 +1,7 @@
 """Every axis and setting of a run, once: name, default, allowed values, doc, and whether it is part of the run's identity.
 
 Nothing here imports torch. The command line, the checks, the run id, the listing of `python -m sepconv_lab.models`
-and the README's table all derive from these declarations.
+and docs/axes.md all derive from these declarations.
 """
 # mypy: implicit-reexport
 # ruff: noqa: F401

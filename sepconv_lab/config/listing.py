@@ -1,4 +1,4 @@
-"""The axes and settings in words, from their declarations: for the command line and the README. Torch-free."""
+"""The axes and settings in words, from their declarations: for the command line and docs/axes.md. Torch-free."""
 
 from __future__ import annotations
 
@@ -34,10 +34,19 @@ def axis_rows(
             yield f"{group}.{key}" if group else key, values, default, doc + some
 
 
+SECTIONS = {
+    "The block that fills a layer's slot": ("block",), "The skeleton": ("model",), "Data": ("data",),
+    "Training": ("train",), "The run and its mirror at W&B": ("", "wandb"),
+}  # fmt: skip
+
+
 def axis_table() -> str:
-    """The axes of blocks and skeletons as a Markdown table: the README's."""
-    lines = ["| axis | values | default | meaning |", "|---|---|---|---|"]
-    for row in axis_rows(("block", "model")):
-        name, values, default, doc = (cell.replace("|", "\\|") for cell in row)
-        lines.append(f"| `{name}` | {values} | {f'`{default}`' if default else ''} | {doc} |")
-    return "\n".join(lines)
+    """Every axis and setting as Markdown tables under headings: docs/axes.md."""
+    sections = []
+    for title, groups in SECTIONS.items():
+        lines = [f"## {title}", "", "| axis | values | default | meaning |", "|---|---|---|---|"]
+        for row in axis_rows(groups):
+            name, values, default, doc = (cell.replace("|", "\\|") for cell in row)
+            lines.append(f"| `{name}` | {values} | {f'`{default}`' if default else ''} | {doc} |")
+        sections.append("\n".join(lines))
+    return "\n\n".join(sections)

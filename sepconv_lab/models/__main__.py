@@ -3,7 +3,7 @@
 python -m sepconv_lab.models                                     every model, block and setting
 python -m sepconv_lab.models xception block.segments=4 data=...  one variant's layers
 python -m sepconv_lab.models compare "block=conv" "model=..."    variants side by side
-python -m sepconv_lab.models axes --markdown                     the README's table
+python -m sepconv_lab.models axes --markdown                     docs/axes.md's tables
 """
 
 from __future__ import annotations

@@ -62,9 +62,15 @@ def _wrapped(row: Sequence[str]) -> list[str]:
     return ["  ".join(c.ljust(w) for c, w in zip(line, WIDTHS, strict=True)).rstrip() for line in lines]
 
 
-def as_markdown(board: Board) -> str:
-    """The table in Markdown, then a list of what there is no verdict for."""
-    rows = [HEADER, tuple("---" for _ in HEADER), *(cells(j) for j in board.judged)]
+BRIEF = ("claim", "verdict", "effect", "data and scale")
+"""The columns of the README's table."""
+
+
+def as_markdown(board: Board, columns: Sequence[str] = HEADER) -> str:
+    """The table in Markdown, some of its columns or all, then a list of what there is no verdict for."""
+    shown = [HEADER.index(column) for column in columns]
+    whole = [HEADER, tuple("---" for _ in HEADER), *(cells(j) for j in board.judged)]
+    rows = [[row[i] for i in shown] for row in whole]
     table = ["| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in row) + " |" for row in rows]
     notes = ["", *(f"- {note}" for note in board.notes)] if board.notes else []
     return "\n".join([*(table if board.judged else []), *notes])
