@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import functools
 import itertools
+import os
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -39,6 +40,7 @@ from .config.overrides import (  # noqa: F401
     is_hydra,
     override_problems,
     parse,
+    sweep_values,
     typed,
     values,
     variant_overrides,
@@ -105,12 +107,7 @@ def compose_sweep(overrides: Sequence[str]) -> list[tuple[list[str], RunConfig]]
         if is_hydra(override):
             continue
         if override.is_sweep_override():
-            try:
-                values = [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]
-            except HydraException as error:
-                raise BadInput(
-                    f"{typed(override)}: list the values that a sweep is to try ({first_line(error)})"
-                ) from error
+            values = [f"{override.get_key_element()}={value}" for value in sweep_values(override)]
         else:
             values = [typed(override)]
         jobs = [[*job, value] for job, value in itertools.product(jobs, values)]
@@ -133,7 +130,7 @@ def resolve(cfg: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
 
     `overrides` are those that the person gave: what they set must have an effect. Raises BadInput.
     """
-    config = _to_dataclasses(cfg)
+    config = _home_expanded(_to_dataclasses(cfg))
     problems = value_problems(config)
     config = complete(config)
     for override in parse(overrides):
@@ -259,6 +256,21 @@ def _to_dataclasses(cfg: DictConfig) -> RunConfig:
         raise BadInput(first_line(error)) from error
     assert isinstance(top, dict)
     return RunConfig(**{f.name: top[f.name] for f, _ in settings(RunConfig)}, **merged)  # type: ignore[arg-type]
+
+
+PATHS = (("", "runs_dir"), ("data", "path"), ("model", "weights"))
+"""Settings that name a place on disk, by group."""
+
+
+def _home_expanded(config: RunConfig) -> RunConfig:
+    """`~` at the beginning of a path is the home folder, also where no shell has seen it."""
+    for group, name in PATHS:
+        node = getattr(config, group) if group else config
+        value = getattr(node, name, None)
+        if isinstance(value, str) and value.startswith("~"):
+            setattr(node, name, os.path.expanduser(value))
+    config.imports = [os.path.expanduser(module) if module.startswith("~") else module for module in config.imports]
+    return config
 
 
 def _merge(config_class: type, node: Any) -> DictConfig:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import functools
+import math
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from enum import Enum
 from typing import Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from . import registry
 from .fields import BadInput, allowed, settings
+from .identity import quoted
 from .messages import first_line, unknown
 from .presets import default_choices, presets
 from .run import GROUPS, RunConfig
@@ -44,7 +48,51 @@ def values(overrides: Sequence[str]) -> dict[str, Any]:
 
 def parse(overrides: Sequence[str]) -> list[Override]:
     """Raises BadInput for what is no override, with the way to write it."""
-    return [override for line in overrides for override in _parse_line(line)]
+    return [override for line in overrides for override in _parse_line(line, _spelled(line))]
+
+
+def _spelled(line: str) -> str:
+    """The line with the value of a text setting in quotes: Hydra's grammar would read numbers and lists into it.
+
+    `runs_dir=2026_11_27` is no number, and `data.path=photos (1)` no call. Left alone is what is written in that grammar:
+    quotes, escapes, lists, interpolations, sweeps by a function; commas separate the texts of a sweep.
+    """
+    key, _, value = line.partition("=")
+    grammar = value[:1] in ("'", '"', "[", "{") or "${" in value or "\\" in value
+    if grammar or not _is_text(key.lstrip("+")) or value in ("", "null", "???") or _FUNCTION.fullmatch(value):
+        return line
+    return f"{key}=" + ",".join(quoted(text) for text in value.split(","))
+
+
+_FUNCTION = re.compile(r"(choice|range|glob|sort|shuffle|interval|tag|extend_list|str)\(.*\)")
+"""A call in Hydra's grammar."""
+
+
+def _is_text(key: str) -> bool:
+    """Whether some member of the key's group has this setting as a text."""
+    group, _, name = key.rpartition(".")
+    members: Iterable[type] = registry.CONFIGS[group].values() if group in registry.CONFIGS else ()
+    if group in ("", *GROUPS) and not members:
+        members = (GROUPS[group] if group else RunConfig,)
+    return any(f.name == name and kind is str for member in members for f, kind in settings(member))
+
+
+def sweep_values(override: Override) -> list[str]:
+    """The values that a sweep tries, as texts. A range counts in decimal: 0.1, 0.2, 0.3 and not 0.30000000000000004.
+
+    Raises BadInput where a function lists none.
+    """
+    value = override.value()
+    if isinstance(value, RangeSweep) and not value.shuffle and isinstance(value.step, float | int):
+        start, stop, step = (Decimal(repr(v)) for v in (value.start, value.stop, value.step))
+        count = max(0, math.ceil((stop - start) / step)) if step else 0
+        numbers = [start + i * step for i in range(count)]
+        whole = all(isinstance(v, int) for v in (value.start, value.stop, value.step))
+        return [str(int(n)) if whole else repr(float(n)) for n in numbers]
+    try:
+        return list(override.sweep_string_iterator())
+    except HydraException as error:
+        raise BadInput(f"{typed(override)}: list the values that a sweep is to try ({first_line(error)})") from error
 
 
 def variant_overrides(text: str) -> list[str]:
@@ -62,15 +110,19 @@ def variant_overrides(text: str) -> list[str]:
 
 
 @functools.lru_cache(maxsize=4096)  # the grammar takes milliseconds, and the jobs of a sweep share most of their lines
-def _parse_line(line: str) -> tuple[Override, ...]:
+def _parse_line(line: str, spelled: str) -> tuple[Override, ...]:
+    """line: as typed, which messages show; spelled: as Hydra's grammar is to read it."""
     try:
-        return tuple(OverridesParser.create().parse_overrides([line]))
-    except HydraException as error:
-        key, _, value = line.partition("=")
+        parsed = OverridesParser.create().parse_overrides([spelled])
+    except (HydraException, ValueError, RecursionError) as error:
+        key, sign, value = line.partition("=")
         how = f"write key=value or group=choice ({first_line(error)})"
-        if "=" in value:
-            how = f"quote what holds a '=': \"{key}='{value}'\""
-        raise BadInput(f"{line}: not an override; {how}") from error
+        if sign and key:
+            how = f"a value that holds spaces, brackets, '=' and the like stands in quotes: {shlex.quote(f'{key}={quoted(value)}')}"
+        raise BadInput(f"{line[:200]}: not an override; {how[:400]}") from error
+    for override in parsed:
+        override.input_line = line
+    return tuple(parsed)
 
 
 def import_from(parsed: list[Override]) -> None:
@@ -146,7 +198,7 @@ def _value_problem(classes: dict[str, type | None], group: str, name: str, overr
         return [unknown(typed(override), str(value), kind.__members__)]
     try:
         _scratch(config_class)[name] = value  # only to see whether it can be set
-    except (OmegaConfBaseException, ValueError) as error:
+    except (OmegaConfBaseException, ValueError, OverflowError) as error:
         words = first_line(error)
         if allowed(f, kind):
             words = f"not allowed. Allowed: {allowed(f, kind)}"

@@ -74,7 +74,7 @@ def import_user_modules(modules: Iterable[str]) -> None:
             raise BadInput(f"imports: {module!r} is not the name of a module or the path of a file")
         folder, name = os.getcwd(), module
         if module.endswith(".py"):
-            path = Path(module).resolve()
+            path = Path(module).expanduser().resolve()
             folder, name = str(path.parent), path.stem
         added = folder not in sys.path
         if added:

@@ -30,7 +30,7 @@ _verified: set[tuple[str, int, int, int]] = set()
 def cache_dir() -> Path:
     """`$SEPCONV_LAB_CACHE`, or `sepconv_lab` in `$XDG_CACHE_HOME`, or in `~/.cache`."""
     if own := os.environ.get("SEPCONV_LAB_CACHE"):
-        return Path(own)
+        return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sepconv_lab"
 
 

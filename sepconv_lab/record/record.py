@@ -43,7 +43,7 @@ class Record:
     """One run's folder. Reading is free to all; writing needs `owned()`."""
 
     def __init__(self, runs_dir: str | Path, run_id: str):
-        self.runs_dir, self.run_id = Path(runs_dir), run_id
+        self.runs_dir, self.run_id = Path(runs_dir).expanduser(), run_id
         self.path = self.runs_dir / run_id
         self._metrics: Any = None
         self._identity: Mapping[str, Any] | None = None
