@@ -11,9 +11,10 @@ from ..config import BadInput
 from .claims import board
 from .claims.of_the_paper import FIGURE06, FIGURE07_08, FIGURE09, FIGURE10
 from .notebook import show
-from .read import committed
+from .read import committed, frames
 from .read.export import export
 from .read.load import load_history, load_runs
+from .stats import checks
 
 RUNS, EXPERIMENTS = Path("runs"), Path("experiments")
 FIGURES = {6: FIGURE06, 7: FIGURE07_08, 8: FIGURE07_08, 9: FIGURE09, 10: FIGURE10}
@@ -46,11 +47,11 @@ def _export(args: argparse.Namespace) -> None:
     folder = export(
         args.study, args.runs_dir, label=args.label, plan=args.plan, to=args.to, allow_partial=args.allow_partial
     )
-    about = committed.read(folder).about
-    size = sum((folder / name).stat().st_size for name in (*about["files"], "export.json"))
-    kept, events = about["history"]["kept"], about["history"]["events"]
-    partial = f", partial: {len(about['partial'])} not ended" if about["partial"] else ""
-    print(f"{folder}: {about['runs']} runs{partial}, {kept:,} of {events:,} events, {size / 2**10:,.0f} KiB")
+    runs = frames.runs_frame(committed.read(folder).rows)
+    ended, files = int(runs["status"].isin(checks.USABLE).sum()), [p for p in folder.rglob("*") if p.is_file()]
+    size = sum(p.stat().st_size for p in files if p.suffix != ".html")
+    partial = f", partial: {len(runs) - ended} of {len(runs)} not ended" if ended < len(runs) else ""
+    print(f"{folder}: {ended} runs{partial}, {size / 2**10:,.0f} KiB")
 
 
 def _figure(args: argparse.Namespace) -> None:
@@ -88,13 +89,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub.add_argument("--to", type=Path, required=True, help="file to write; its suffix decides the format")
     sub.add_argument("--allow-partial", action="store_true", help="although runs have not ended")
     sub.set_defaults(do=_figure)
-    sub = commands.add_parser("export", help="write a study's results, small enough to commit")
+    sub = commands.add_parser("export", help="add what has ended of a study to its results, small enough to commit")
     sub.add_argument("study")
     sub.add_argument("--runs-dir", default=str(RUNS), help="folder of the records (default: runs)")
     sub.add_argument("--label", help="which results, where a study has several, e.g. lab_cifar10")
     sub.add_argument("--plan", help="which plan, by id; a superseded one too")
     sub.add_argument("--to", help="folder to write (default: experiments/STUDY/results/LABEL)")
-    sub.add_argument("--allow-partial", action="store_true", help="although runs have not ended; the export says which")
+    sub.add_argument(
+        "--allow-partial", action="store_true", help="although runs have not ended: the results grow run by run"
+    )
     sub.set_defaults(do=_export)
     args = parser.parse_args(argv)
     try:

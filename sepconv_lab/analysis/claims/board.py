@@ -12,6 +12,7 @@ from ...config.messages import did_you_mean
 from ...record.plan import Plan, current
 from ..read import load
 from ..read.frames import runs_frame
+from ..read.sources import Source
 from ..stats import checks
 from ..stats.effects import Method
 from .contrasts import CONTRAST, AllOf, Claim, Contrast, Kind, better, same
@@ -87,7 +88,7 @@ def parsed(text: str, study: str) -> Contrast:
 def judge_plans(sources: Sequence[str | Path], *, study: str | None = None, label: str | None = None) -> Board:
     """The verdict of every plan with results in the sources, partial ones too, in the order of the claims.
 
-    A plan found twice is taken where more of its runs have ended. A study whose plans or records cannot be read is a note.
+    A plan found in several sources has the runs of all of them. A study whose plans or records cannot be read is a note.
     Raises BadInput for a study or label that there is not, and where nothing can be read.
     """
     found: dict[str, Read] = {}
@@ -96,13 +97,15 @@ def judge_plans(sources: Sequence[str | Path], *, study: str | None = None, labe
     for source in sources:
         for name in _studies(Path(source)):
             try:
-                reads = [Read(r.plan, r.rows()) for r in load.results(source, study=name) if r.plan is not None]
+                reads = [
+                    Read(r.plan, r.rows(), r.sources) for r in load.results(source, study=name) if r.plan is not None
+                ]
             except BadInput as error:
                 unread[str(error)] = name
                 continue
             for read in reads:
                 before = found.get(read.plan.plan_id)
-                found[read.plan.plan_id] = read if before is None or read.ended > before.ended else before
+                found[read.plan.plan_id] = read if before is None else before.joined(read)
     reasons = [why for why, name in unread.items() if name == study]
     if (unread and not found) or (reasons and study is not None):
         raise BadInput("\n".join(reasons or unread))
@@ -141,6 +144,13 @@ class Read:
 
     plan: Plan
     rows: list[dict[str, Any]]
+    sources: tuple[Source, ...] = ()
+    """Where its runs lie."""
+
+    def joined(self, other: Read) -> Read:
+        """With the runs of the same plan in another place."""
+        sources = (*self.sources, *other.sources)
+        return Read(self.plan, load.pooled(self.plan, sources).rows(), sources)
 
     @property
     def ended(self) -> int:

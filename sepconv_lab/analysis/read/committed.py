@@ -1,18 +1,18 @@
 """Committed results: the folder that `export` writes, as text that diffs, and what reads it back to the same frames.
 
-`<experiments>/<study>/results/<label>/`: `plan.json`, `runs.csv` (one row a run, the columns that vary),
-`history.csv` (one row a run and kept event), `export.json` (every column's type, the columns that do not vary, counts,
-and the digests of the other files, written last). An empty cell is a missing value.
+`<experiments>/<study>/results/<label>/`: `plan.json`, `export.json` (which plan, its digest), and `runs/`, each ended run
+in files of its own (`singles`). Results of schema 1, which this version reads but does not write, hold all runs in `runs.csv`
+(the columns that vary) and `history.csv`, with every column's type and the digests of both in export.json.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,13 @@ import pandas as pd
 
 from ...config import BadInput
 from ...record.plan import Plan, read_plan
+from .kinds import Candidate, Events
+from .singles import digest
+from .sources import Committed, Source, rows, taken
 
-SCHEMA = 1
-DIGITS = 6
-"""Significant digits of an event's numbers: more than a figure shows."""
+SCHEMA = 2
+TABLES = 1
+"""The schema whose runs and events stand in two tables."""
 
 
 def folders(root: Path) -> list[Path]:
@@ -38,68 +41,79 @@ class Export:
     """Committed results of one plan."""
 
     plan: Plan
-    about: Mapping[str, Any]
-    """export.json."""
-    rows: list[dict[str, Any]]
-    """One a run: column -> value, as `frames.runs_frame` takes them."""
-    _history: bytes = field(repr=False)
-    _events: dict[str, dict[str, np.ndarray]] | None = field(default=None, repr=False)
+    source: Source
+    _rows: Callable[[], list[dict[str, Any]]] = field(repr=False)
 
-    def events(self, run_id: str) -> dict[str, np.ndarray]:
-        """The kept events of a run by column; none for a run without any."""
-        if self._events is None:
-            self._events = decode_history(self._history)
-        return self._events.get(run_id, {})
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """One a run: column -> value, as `frames.runs_frame` takes them. Raises BadInput for runs that were changed."""
+        return self._rows()
 
 
 def read(folder: Path) -> Export:
     """The results in a folder. Raises BadInput for another schema, and for files that are not as they were exported."""
-    path = folder / "export.json"
+    known = about(folder)
     try:
-        about = json.loads(path.read_bytes())
-        files = {name: (folder / name).read_bytes() for name in about["files"]} if about["schema"] == SCHEMA else {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: not what `export` writes ({type(error).__name__}: {error})") from error
-    if about["schema"] != SCHEMA:
-        raise BadInput(f"{path}: results of schema {about['schema']}; this version reads schema {SCHEMA}. Export anew")
-    changed = [name for name, data in files.items() if digest(data) != about["files"][name]]
+        files = {name: (folder / name).read_bytes() for name in known["files"]}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise _not_an_export(folder, error) from error
+    changed = [name for name, data in files.items() if digest(data) != known["files"][name]]
     if changed:
         raise BadInput(f"{folder}: {', '.join(changed)} changed since the export; restore the files, or export anew")
-    rows = decode_runs(files["runs.csv"], about["columns"], about["constant"])
-    return Export(read_plan(folder / "plan.json"), about, rows, files["history.csv"])
+    plan = read_plan(folder / "plan.json")
+    if known["schema"] == SCHEMA:
+        source = Committed([folder])
+        return Export(plan, source, lambda: rows(plan, taken(plan, [source])))
+    decoded = decode_runs(files["runs.csv"], known["columns"], known["constant"])
+    return Export(plan, Tables(decoded, files["history.csv"]), lambda: decoded)
 
 
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def about(folder: Path) -> dict[str, Any]:
+    """What export.json says: `schema`, `plan_id`, `files` and more. Raises BadInput as `read`."""
+    try:
+        content = json.loads((folder / "export.json").read_bytes())
+        schema, _, _ = content["schema"], content["files"], content["plan_id"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _not_an_export(folder, error) from error
+    if schema not in (TABLES, SCHEMA):
+        raise BadInput(
+            f"{folder / 'export.json'}: results of schema {schema}; this version reads schemas {TABLES} and {SCHEMA}. "
+            "Export anew"
+        )
+    return dict(content)
 
 
-# --- runs -------------------------------------------------------------------------------------------------------------
+def _not_an_export(folder: Path, error: Exception) -> BadInput:
+    return BadInput(f"{folder / 'export.json'}: not what `export` writes ({type(error).__name__}: {error})")
 
 
-def encode_runs(runs: pd.DataFrame, kinds: Mapping[str, str]) -> tuple[bytes, dict[str, Any]]:
-    """A runs frame as CSV of the columns that vary, and column -> value of those that do not."""
-    values = {name: [None if pd.isna(v) else _plain(kind, v) for v in runs[name]] for name, kind in kinds.items()}
-    constant = {k: v[0] for k, v in values.items() if all(x == v[0] for x in v) and k not in ("variant", "seed")}
-    varying = [k for k in values if k not in constant]
-    cells = zip(*([_cell(v) for v in values[k]] for k in varying), strict=True)
-    return _csv(varying, cells), constant
+# --- schema 1: two tables ---------------------------------------------------------------------------------------------
+
+
+class Tables:
+    """The runs of results of schema 1."""
+
+    def __init__(self, rows: Sequence[dict[str, Any]], history: bytes):
+        self._rows = {str(row["run_id"]): row for row in rows if row["status"] != "missing"}
+        self._history = history
+
+    @cached_property
+    def _events(self) -> dict[str, dict[str, np.ndarray]]:
+        return decode_history(self._history)
+
+    def candidates(self, run_id: str, *, verify: bool = False) -> list[Candidate]:
+        row = self._rows.get(run_id)
+        return [] if row is None else [Candidate(row, events=lambda: self._of(run_id))]
+
+    def _of(self, run_id: str) -> tuple[Events, bool]:
+        return self._events.get(run_id, {}), False
 
 
 def decode_runs(data: bytes, kinds: Mapping[str, str], constant: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows that `encode_runs` was given, every column in each."""
+    """The rows of runs.csv, every column in each; `constant` ones do not vary. An empty cell is a missing value."""
     header, *lines = csv.reader(io.StringIO(data.decode(), newline=""))
     unvaried = {k: None for k in kinds} | dict(constant)
     return [unvaried | {k: _value(kinds[k], c) for k, c in zip(header, line, strict=True)} for line in lines]
-
-
-def _plain(kind: str, value: Any) -> Any:
-    return {"text": str, "bool": bool, "float": float}.get(kind, int)(value)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, float) else str(value)
 
 
 def _value(kind: str, cell: str) -> Any:
@@ -108,24 +122,6 @@ def _value(kind: str, cell: str) -> Any:
     if kind == "bool":
         return cell == "true"
     return {"text": str, "float": float}.get(kind, int)(cell)
-
-
-def _csv(header: Sequence[str], rows: Any) -> bytes:
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return out.getvalue().encode()
-
-
-# --- history ----------------------------------------------------------------------------------------------------------
-
-
-def encode_history(history: pd.DataFrame) -> bytes:
-    """A history frame as CSV: the run, the step, and every number to `DIGITS` significant digits."""
-    names = [c for c in history.columns if c in ("run_id", "step", "epoch", "time") or "/" in c]
-    text = history[names].to_csv(index=False, float_format=f"%.{DIGITS}g", lineterminator="\n")
-    return str(text).encode()
 
 
 def decode_history(data: bytes) -> dict[str, dict[str, np.ndarray]]:

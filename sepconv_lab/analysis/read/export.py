@@ -1,24 +1,27 @@
-"""Results small enough to commit: all runs, the events that a figure can show, the plan and where it all comes from."""
+"""Results small enough to commit: the plan, and each ended run in files of its own, as many as there are by now.
+
+An export grows run by run: what is there stays as it is, what is new is added, each file whole or not at all. So results
+can be committed while a study is under way, and it goes on from them on another machine.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from ...config import BadInput
 from ...record.plan import Plan
 from ..stats import checks
-from . import committed, frames, load, records
+from . import committed, frames, load, singles
+from .kinds import Candidate, chosen
+from .records import ALTERED
+from .sources import Committed, Records, Source, candidates, rows
 
-LIMIT = 2 * 2**20
-"""Bytes of one folder of results."""
-THINNING = ((200, 1000), (100, 500), (50, 200), (20, 100), (5, 50))
-"""Training and evaluation events kept of a run; the first pair that fits under the limit is taken."""
+EXPERIMENTS = Path("experiments")
+KEPT = (*checks.USABLE, "failed", ALTERED)
+"""Statuses of runs that are exported: the results, and until they are run again others that ended, with what is wrong."""
 
 
 def export(
@@ -30,76 +33,96 @@ def export(
     to: str | Path | None = None,
     allow_partial: bool = False,
 ) -> Path:
-    """Write the results of one plan into a folder (default: experiments/<study>/results/<label>); returns the folder.
+    """Add what has ended of one plan to its folder of results (default: `home`); returns the folder.
 
-    Every file of every record is compared with the record's manifest, and the accuracies with the predictions.
+    Every file of a record that is added is compared with its manifest, and the accuracies with the predictions.
     The same records give the same bytes. A diverged run is a result; missing, failed, altered, interrupted and running ones
-    are refused unless `allow_partial`, and the export then says which they are. Raises BadInput, before it writes.
+    are refused unless `allow_partial`. Raises BadInput, before it writes.
     """
-    found = load.results(source, study=study, label=label, plan=plan, verify=True)
-    plans = [r.plan for r in found if r.plan is not None]
+    plans = load.load_plans(source, study=study, label=label, plan=plan)
     if len(plans) != 1:
         there = ", ".join(p.name for p in plans) or "none"
         raise BadInput(f"one plan at a time is exported, here are: {there}. Choose with --label or --plan")
-    rows = [row for r in found for row in r.rows()]
-    runs = frames.runs_frame(rows)
-    bad = runs[~runs["status"].isin(checks.USABLE)]
-    why = [e if s == records.ALTERED else s for s, e in zip(bad["status"], bad["error"], strict=True)]
-    partial = [f"{n} ({s})" for n, s in zip(checks.run_names(bad), why, strict=True)]
-    if partial and not allow_partial:
-        more = f" and {len(partial) - 12} more" if len(partial) > 12 else ""
-        raise BadInput(f"{plans[0].name} is incomplete: {', '.join(partial[:12])}{more}. Complete it (`study run`, "
-                       "`study retry`), or pass --allow-partial: the export is then labelled partial")  # fmt: skip
-    history = load.history(found, None, True)
-    files = contents(plans[0], runs, history, frames.runs_columns(rows), partial)
-    folder = Path(to) if to is not None else Path("experiments") / study / "results" / plans[0].label
-    _write(folder, files)
+    return export_plan(plans[0], [Records(source)], to, allow_partial=allow_partial)
+
+
+def export_plan(
+    plan: Plan, sources: Sequence[Source], to: str | Path | None = None, *, allow_partial: bool = False
+) -> Path:
+    """As `export`, of a plan whose runs lie in these places. Runs that other studies committed are added too."""
+    folder = Path(to) if to is not None else home(plan)
+    everywhere = [Committed([folder]), *sources, Committed(committed.folders(EXPERIMENTS))]
+    found = candidates((r.run_id for r in plan.runs), everywhere)
+    new = {run_id for run_id, several in found.items() if any(not _is_there(folder, c) for c in several)}
+    found |= candidates(new, everywhere, verify=True)
+    if not allow_partial:
+        _complete(plan, chosen(plan, found))
+    try:
+        _begin(folder, plan)
+        for candidate in (c for run_id in sorted(new) for c in found[run_id] if c.row["status"] in KEPT):
+            _add(folder, candidate)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be written: {error.strerror}") from error
     return folder
 
 
-def contents(
-    plan: Plan, runs: pd.DataFrame, history: pd.DataFrame, kinds: Mapping[str, str], partial: list[str]
-) -> dict[str, bytes]:
-    """File name -> bytes of the results of a plan; export.json comes last. Raises BadInput where they cannot be small."""
-    table, constant = committed.encode_runs(runs, kinds)
-    files = {"plan.json": _json(_portable_plan(plan)), "runs.csv": table}
-    about: dict[str, Any] = {
-        "schema": committed.SCHEMA, "study": plan.study, "label": plan.label, "plan_id": plan.plan_id,
-        "runs": len(runs), "status": {str(k): int(n) for k, n in runs["status"].value_counts().sort_index().items()},
-        "partial": partial, "truncated": history.attrs["truncated"],
-    }  # fmt: skip
-    rest = {"columns": dict(kinds), "constant": constant}
-    for training, evaluations in THINNING:
-        kept = history[thin(history, training, evaluations)]
-        files["history.csv"] = committed.encode_history(kept)
-        about["history"] = {
-            "events": len(history), "kept": len(kept), "most_training_events": training,
-            "most_evaluations": evaluations, "significant_digits": committed.DIGITS,
-        }  # fmt: skip
-        digests = {name: committed.digest(data) for name, data in files.items()}
-        whole = files | {"export.json": _json(about | {"files": digests} | rest)}
-        size = sum(map(len, whole.values()))
-        if size < LIMIT:
-            return whole
-    raise BadInput(f"{plan.name}: {len(runs)} runs take {size / 2**20:.1f} MiB, more than the {LIMIT / 2**20:.0f} MiB "
-                   "that results to be committed may have. Keep the records instead")  # fmt: skip
+def home(plan: Plan, root: Path = EXPERIMENTS) -> Path:
+    """Where a plan's results go: the folder that has them, else results/<label>, else, where another plan has that name,
+    results/<label>-<plan id>."""
+    results = root / plan.study / "results"
+    held = {folder: committed.about(folder)["plan_id"] for folder in committed.folders(results)}
+    there = [folder for folder, plan_id in held.items() if plan_id == plan.plan_id]
+    first = results / plan.label
+    return there[0] if there else first if first not in held else results / f"{plan.label}-{plan.plan_id}"
 
 
-def thin(history: pd.DataFrame, training: int, evaluations: int) -> np.ndarray:
-    """Which events to keep: of each run at most that many of training and of evaluation, evenly spread, ends included."""
-    measured = [c for c in history.columns if "/" in c and c.partition("/")[0] not in ("train", "perf")]
-    evaluated = history[measured].notna().any(axis=1).to_numpy()
-    keep = np.zeros(len(history), dtype=bool)
-    for most, kind in ((training, ~evaluated), (evaluations, evaluated)):
-        places = pd.Series(np.flatnonzero(kind))
-        for _, mine in places.groupby(history["run_id"].to_numpy()[places], sort=False):
-            n = len(mine)
-            keep[mine.to_numpy()[np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))]] = True
-    return keep
+def _complete(plan: Plan, found: Mapping[str, Candidate]) -> None:
+    """Raises BadInput where a run of the look under way has not ended."""
+    runs = frames.runs_frame(rows(plan, found))
+    bad = runs[~runs["status"].isin(checks.USABLE)]
+    why = [e if s == ALTERED else s for s, e in zip(bad["status"], bad["error"], strict=True)]
+    names = [f"{n} ({s})" for n, s in zip(checks.run_names(bad), why, strict=True)]
+    if names:
+        more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+        raise BadInput(f"{plan.name} is incomplete: {', '.join(names[:12])}{more}. Complete it (`study run`, "
+                       "`study retry`), or pass --allow-partial: the results then grow run by run")  # fmt: skip
 
 
-def _portable_plan(plan: Plan) -> dict[str, Any]:
-    """A plan without the folders of absolute paths in what was typed and configured."""
+def _begin(folder: Path, plan: Plan) -> None:
+    """The plan, and export.json that vouches for it; raises BadInput where the folder holds another plan."""
+    content = _json(portable(plan))
+    about = {"schema": committed.SCHEMA, "study": plan.study, "label": plan.label, "plan_id": plan.plan_id,
+             "files": {"plan.json": singles.digest(content)}}  # fmt: skip
+    if (folder / "export.json").exists():
+        held = committed.about(folder)
+        if held["plan_id"] != plan.plan_id or held["schema"] != committed.SCHEMA:
+            tables = ", in tables that older versions wrote" * (held["schema"] != committed.SCHEMA)
+            raise BadInput(f"{folder} holds plan {held['plan_id']}{tables}; give another folder with --to")
+    (folder / "runs").mkdir(parents=True, exist_ok=True)
+    _write(folder / "plan.json", content)
+    _write(folder / "export.json", _json(about))
+
+
+def _is_there(folder: Path, candidate: Candidate) -> bool:
+    """Whether a run's files are in the folder: of this attempt, not of one that ended at another time."""
+    path = folder / "runs" / f"{singles.name(candidate)}.json"
+    return path.exists() and singles.read(path).ended == candidate.ended
+
+
+def _add(folder: Path, candidate: Candidate) -> None:
+    """One run's files; where it is a result, an attempt that was none makes way."""
+    if _is_there(folder, candidate):
+        return
+    for name, data in singles.encode(candidate).items():
+        _write(folder / "runs" / name, data)
+    if candidate.usable:
+        for path in singles.in_folder(folder, str(candidate.row["run_id"])):
+            if singles.read(path).row["status"] not in checks.USABLE:
+                path.unlink()
+
+
+def portable(plan: Plan) -> dict[str, Any]:
+    """The content of plan.json without the folders of absolute paths in what was typed and configured."""
 
     def short(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -118,13 +141,8 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, indent=1, allow_nan=True).encode() + b"\n"
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Each file whole or not at all; the last one vouches for the others, so that a mixture is noticed when read."""
+def _write(path: Path, data: bytes) -> None:
     from ...disk import write_atomically
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            write_atomically(folder / name, data)
-    except OSError as error:
-        raise BadInput(f"{folder} cannot be written: {error.strerror}") from error
+    if not path.exists() or path.read_bytes() != data:
+        write_atomically(path, data)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,8 @@ from ...config.messages import did_you_mean
 from ...record.plan import Plan, current, read_plan
 from ..stats import checks
 from . import committed, frames
-from .records import ALTERED, Reader, name_by_what_varies, planned_rows
+from .records import ALTERED, Reader, name_by_what_varies
+from .sources import Records, Source, rows, taken
 
 Where = Mapping[str, object]
 """Column -> the value it must have, or a list of values; compared as typed on the command line ("true", "4", "relu")."""
@@ -33,6 +36,8 @@ class Results:
     rows: Callable[[], list[dict[str, Any]]]
     events: Callable[[str], tuple[Events, bool]]
     """Of a run id: its events by column, and whether a last line was cut short."""
+    sources: tuple[Source, ...] = ()
+    """Where the plan's runs lie."""
 
 
 def load_runs(
@@ -93,19 +98,15 @@ def results(
     study: str | None = None,
     label: str | None = None,
     plan: str | None = None,
-    verify: bool = False,
 ) -> list[Results]:
-    """What a source holds of the study, label and plan named, by study, label and time. Raises BadInput for nothing.
-
-    verify: compare every file of the records with their manifests, and the accuracies with the predictions.
-    """
+    """What a source holds of the study, label and plan named, by study, label and time. Raises BadInput for nothing."""
     root = Path(source)
     if not root.is_dir():
         raise BadInput(f"{source}: no such folder of runs or results")
     plans, exports = sorted(root.glob("studies/*/*/plan.json")), committed.folders(root)
     plans = [p for p in plans if p.parent.parent.name == study] or plans  # what is wrong with others is not asked
     if study != "" and plans:
-        found = [_of_plan(root, p, verify) for p in map(read_plan, plans)]
+        found = [_of_plan(root, p) for p in map(read_plan, plans)]
     elif study != "" and exports:
         found = [_of_export(folder) for folder in exports]
     else:
@@ -142,39 +143,38 @@ def named(
     return [r for r, _ in chosen]
 
 
-def _of_plan(root: Path, plan: Plan, verify: bool) -> Results:
-    reader = Reader(root, verify=verify)
-    return Results(plan, lambda: [_recorded(reader, plan, row) for row in planned_rows(plan)], _events(reader))
+def _of_plan(root: Path, plan: Plan) -> Results:
+    notes = plan.folder(root) / "notes"
+    return pooled(plan, [Records(root)], lambda run_id: _text(notes / f"{run_id}.txt"))
 
 
-KEPT = ("study", "variant", "seed", "scale", "stage", "plan_id")
-"""What the plan says, whatever the record does."""
-
-
-def _recorded(reader: Reader, plan: Plan, planned: Mapping[str, Any]) -> dict[str, Any]:
-    """A planned run with what its record says; what kept it from starting, which stands beside the plan, is its error."""
-    run_id = planned["run_id"]
-    if run_id is None:
-        return dict(planned)
-    found = reader.row(run_id)
-    if found.get("seed", planned["seed"]) != planned["seed"]:
-        raise BadInput(f"{plan.name}: {run_id} is planned with seed {planned['seed']}, its record has {found['seed']}")
-    note = plan.folder(reader.runs_dir) / "notes" / f"{run_id}.txt"
-    if found["status"] in ("missing", "interrupted") and "steps" not in found and note.exists():
-        found |= {"status": "failed", "error": frames.first_line(note.read_text())}
-    return {**planned, **found, **{k: planned[k] for k in KEPT}}
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def _of_export(folder: Path) -> Results:
     export = committed.read(folder)
-    return Results(export.plan, lambda: export.rows, lambda run_id: (export.events(run_id), False))
+    return dataclasses.replace(pooled(export.plan, [export.source]), rows=lambda: export.rows)
+
+
+def pooled(plan: Plan, sources: Sequence[Source], note: Callable[[str], str] = lambda run_id: "") -> Results:
+    """A plan's runs from several places: of a run that is in several, what the plan takes (`kinds`).
+
+    note: run id -> what kept a run from starting.
+    """
+    found = functools.cache(lambda: taken(plan, sources))
+
+    def events(run_id: str) -> tuple[Events, bool]:
+        return found()[run_id].events() if run_id in found() else ({}, False)
+
+    return Results(plan, lambda: rows(plan, found(), note), events, tuple(sources))
 
 
 def _of_no_study(root: Path, planned: Sequence[Path]) -> Results:
     from ...record.record import records
 
-    taken = {run.run_id for path in planned for run in read_plan(path).runs}
-    ids = [record.run_id for record in records(root) if record.run_id not in taken]
+    of_plans = {run.run_id for path in planned for run in read_plan(path).runs}
+    ids = [record.run_id for record in records(root) if record.run_id not in of_plans]
     if not ids:
         looked = "studies/<study>/<plan id>/plan.json, records of runs, results/<label>/export.json"
         raise BadInput(f"{root}: neither a runs_dir nor a folder of results; looked for {looked}")

@@ -8,8 +8,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...config import BUILTIN, BadInput, BlockConfig, placements, settings
 from ...config.fields import as_typed
+from ...record import predictions
 from ...record.manifest import Altered
 from ...record.plan import Plan, Variant
 from ...record.record import SCHEMA, Record
@@ -17,13 +20,10 @@ from . import frames
 
 
 class Reader:
-    """Reads the records of one runs_dir, each configuration that several seeds share once.
+    """Reads the records of one runs_dir, each configuration that several seeds share once."""
 
-    verify: read every file of a record and compare it with the manifest, and the accuracies with the predictions.
-    """
-
-    def __init__(self, runs_dir: Path, *, verify: bool = False):
-        self.runs_dir, self.verify = runs_dir, verify
+    def __init__(self, runs_dir: Path):
+        self.runs_dir = runs_dir
         self._columns: dict[bytes, dict[str, Any]] = {}
 
     def row(self, run_id: str) -> dict[str, Any]:
@@ -32,13 +32,20 @@ class Reader:
         A record that is not there gives its status alone, and one that changed since its run ended `altered` and why: nothing
         that it says is believed. Raises BadInput for one of another schema, or damaged and without a manifest.
         """
+        return self.read(run_id)[0]
+
+    def read(self, run_id: str, *, verify: bool = False) -> tuple[dict[str, Any], float]:
+        """The row of a record, and when its run ended, in seconds since 1970; 0 where it has not, or does not say.
+
+        verify: compare every file of the record with its manifest, and the accuracies with the predictions.
+        """
         record = Record(self.runs_dir, run_id)
         try:
-            summary = record.summary(full=self.verify)
-            if self.verify:
+            summary = record.summary(full=verify)
+            if verify:
                 record.check_results()
         except Altered as error:
-            return {"run_id": run_id, "status": ALTERED, "error": frames.first_line(error)}
+            return {"run_id": run_id, "status": ALTERED, "error": frames.first_line(error)}, 0.0
         if summary is not None:
             _check(summary, record.path, run_id, SCHEMA)
         status = str(summary["status"]) if summary else record.status()
@@ -46,11 +53,13 @@ class Reader:
         if config is None:
             if summary is not None:
                 raise BadInput(f"{record.path}: a summary without config.yaml: the record is damaged")
-            return {"run_id": run_id, "status": status}
+            return {"run_id": run_id, "status": status}, 0.0
         row = config | {"run_id": run_id, "status": status}
+        if summary is None:
+            return row, 0.0
         try:
-            return row | of_summary(summary, config) if summary else row
-        except (TypeError, AttributeError, KeyError) as error:
+            return row | of_summary(summary, config), float(summary.get("ended", 0.0))
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise BadInput(f"{record.path}: summary.json is damaged ({type(error).__name__}: {error})") from error
 
     def _config(self, folder: Path) -> dict[str, Any] | None:
@@ -89,6 +98,11 @@ class Reader:
             number = next(i for i, e in enumerate(events, 1) if not isinstance(e, dict))
             raise BadInput(f"{path}: line {number} is no event: the record was changed or damaged")
         return events, bool(rest)
+
+    def predictions(self, run_id: str) -> dict[str, np.ndarray]:
+        """Label and predicted classes of each test example; empty for a run that left none. Raises BadInput."""
+        path = self.runs_dir / run_id / predictions.NAME
+        return predictions.read(path) if path.exists() else {}
 
 
 def _parsed(data: bytes, folder: Path) -> dict[str, Any]:
