@@ -18,9 +18,14 @@ from .record.metrics import TABLE
 from .runs import load
 
 
-def evaluate_run(run: str, runs_dir: str, split: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Metrics of a record's final weights, raw and averaged, on a split of its own data."""
-    loaded = load(run, runs_dir)
+def evaluate_run(
+    run: str, runs_dir: str, split: str, overrides: Sequence[str] = (), *, allow_imports: bool = False
+) -> dict[str, Any]:
+    """Metrics of a record's final weights, raw and averaged, on a split of its own data.
+
+    allow_imports: run the modules that the record names.
+    """
+    loaded = load(run, runs_dir, allow_imports=allow_imports)
     config = loaded.config
     check_given_once(overrides)
     for word in overrides:
@@ -86,13 +91,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("what", nargs="+", help="a run id or record folder, or overrides with model.weights=FILE")
     parser.add_argument("--split", choices=["test", "val"], default="test")
     parser.add_argument("--runs-dir", default="runs")
+    parser.add_argument(
+        "--allow-imports", action="store_true", help="run the modules that the record names in `imports`"
+    )
     args = parser.parse_args(argv)
     first, *rest = args.what
     try:
         if "=" in first:
             found = evaluate_weights(args.what, args.split)
         else:
-            found = evaluate_run(first, args.runs_dir, args.split, rest)
+            found = evaluate_run(first, args.runs_dir, args.split, rest, allow_imports=args.allow_imports)
     except BadInput as error:
         return refuse(error)
     for name, measured in found.items():

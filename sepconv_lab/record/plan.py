@@ -105,6 +105,12 @@ class Plan:
         """What the command line chose; a study has one current plan for each."""
         return self.scale, self.stage, self.overrides
 
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The modules that its configurations name. Whoever carries out a plan imports them, whoever reads one does not."""
+        named = (variant.config.get("imports") or [] for variant in self.variants.values())
+        return tuple(dict.fromkeys(str(module) for modules in named for module in modules))
+
     def folder(self, runs_dir: str | Path) -> Path:
         return Path(runs_dir) / "studies" / self.study / self.plan_id
 

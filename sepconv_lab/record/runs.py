@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..compose import from_record
-from ..config import BadInput, RunConfig, flat, settings
+from ..config import BadInput, RunConfig, flat, registry, settings
 from ..config.fields import as_typed, dotted
 from ..config.identity import run_id
 from ..config.messages import unknown
 from ..config.overrides import values
+from ..console.say import say
 from .record import PARTS, SCHEMA, Record, records
 
 if TYPE_CHECKING:
@@ -26,13 +27,26 @@ class Run:
     """A loaded record."""
 
     record: Record
-    config: RunConfig
+    recorded: dict[str, Any]
+    """The content of config.yaml."""
+    resolved: RunConfig | None
+    """None where the record names code that is not imported here."""
     summary: dict[str, Any]
+
+    @property
+    def config(self) -> RunConfig:
+        """The configuration. Raises BadInput where it takes code that only the record names."""
+        if self.resolved is None:
+            raise BadInput(
+                f"{self.record.path} needs code that is not part of sepconv_lab: imports={self.recorded.get('imports')}. Reading a "
+                "record runs none; if you know this code, allow it: load(..., allow_imports=True), or --allow-imports"
+            )
+        return self.resolved
 
     @property
     def columns(self) -> dict[str, Any]:
         """The configuration by dotted names."""
-        return flat(self.config)
+        return flat(self.resolved) if self.resolved is not None else dotted(self.recorded)
 
     def history(self) -> pd.DataFrame:
         """One row an event: step, epoch, time and the metrics."""
@@ -43,17 +57,18 @@ class Run:
     def network(self, averaged: bool = True) -> nn.Module:
         """The network with its final weights, in evaluation mode; averaged weights where the run kept them.
 
-        Raises BadInput where there is no checkpoint.
+        Raises BadInput where there is no checkpoint, and for a record whose code has not been allowed; see `load`.
         """
         from .. import data
         from ..models import build_model
         from . import checkpoint
 
+        config = self.config
         state = checkpoint.load(self.record.path / "checkpoints", self.record.run_id)
         if state is None:
             raise BadInput(f"{self.record.path} has no checkpoint")
-        classes = self.summary.get("num_classes") or data.sizes(self.config.data)[3]
-        network = build_model(self.config, classes)
+        classes = self.summary.get("num_classes") or data.sizes(config.data)[3]
+        network = build_model(config, classes)
         if averaged and state["average"] is not None:
             weights = {k.removeprefix("module."): v for k, v in state["average"].items() if k.startswith("module.")}
             network.load_state_dict(weights)
@@ -75,27 +90,38 @@ def find(run: str | Path, runs_dir: str | Path = "runs") -> Record:
     return found[0]
 
 
-def load(run: str | Path, runs_dir: str | Path = "runs") -> Run:
+def load(run: str | Path, runs_dir: str | Path = "runs", *, allow_imports: bool = False) -> Run:
     """A record by run id, by the beginning of one, or by its folder.
 
-    Raises BadInput for one that is damaged, of another version, or not what its id says.
+    allow_imports: import the modules that the record names in `imports`, which runs their code; otherwise nothing is, and such a
+    record can be listed and compared, but its network cannot be built. Raises BadInput for a record that is damaged, altered, of
+    another version, or not what its id says.
     """
     record = find(run, runs_dir)
     summary = record.summary()  # first: whether what the configuration says can be believed
+    recorded = record.config()
+    imports = recorded.get("imports") or []
+    config: RunConfig | None = None
     try:
-        config = from_record(record.config())
+        if imports and allow_imports:
+            say(f"{record.path}: importing {', '.join(map(str, imports))}, which the record names")
+            registry.import_user_modules(imports)
+        config = from_record(recorded)
     except BadInput as error:
-        raise BadInput(f"{record.path}: {error}" if str(record.path) not in str(error) else str(error)) from error
+        if not imports or allow_imports:
+            raise BadInput(f"{record.path}: {error}" if str(record.path) not in str(error) else str(error)) from error
     if summary is not None:
         if summary.get("schema") != SCHEMA or summary["status"] not in STATUSES:
             raise BadInput(
                 f"{record.path}: summary.json was written by another version (schema {summary.get('schema')})"
             )
-        planned = run_id(config, str(summary.get("data_digest")), summary.get("weights_digest"))
         name = record.run_id.partition("-")[0]  # an archived record has a number behind its id
-        if summary.get("run_id") != name or (planned != name and not config.imports):
+        planned = name  # the files that the record names are not even read
+        if config is not None and not imports:
+            planned = run_id(config, str(summary.get("data_digest")), summary.get("weights_digest"))
+        if summary.get("run_id") != name or planned != name:
             raise BadInput(f"{record.path}: not the run of its id: the folder was renamed, or its config.yaml changed")
-    return Run(record, config, summary or {"status": record.status(), "metrics": {}})
+    return Run(record, recorded, config, summary or {"status": record.status(), "metrics": {}})
 
 
 STATUSES = ("finished", "failed", "diverged", "interrupted")
@@ -126,7 +152,7 @@ def chosen(found: Sequence[Run], where: Mapping[str, str]) -> list[Run]:
     for key, word in where.items():
         if found and not any(key in run.columns for run in found):
             raise BadInput(unknown(f"{key}={word}", key, found[0].columns))
-        kinds = {k for run in found for k in [_kind(run.config, key)] if k}
+        kinds = {k for run in found for k in [_kind(run.resolved, key)] if k}
         if kinds and all(issubclass(k, Enum) and word not in k.__members__ for k in kinds):
             raise BadInput(unknown(f"{key}={word}", word, {m: None for k in kinds for m in k.__members__}))
         wanted = values([f"{key}={word}"])[key]
@@ -134,9 +160,9 @@ def chosen(found: Sequence[Run], where: Mapping[str, str]) -> list[Run]:
     return left
 
 
-def _kind(config: RunConfig, key: str) -> type | None:
+def _kind(config: RunConfig | None, key: str) -> type | None:
     group, _, name = key.rpartition(".")
-    node = getattr(config, group, None) if group else config
+    node = getattr(config, group, None) if group and config is not None else config
     kind = next((k for f, k in settings(type(node)) if f.name == name), None) if node is not None else None
     return kind if isinstance(kind, type) else None
 

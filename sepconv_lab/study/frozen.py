@@ -32,6 +32,11 @@ def freeze(plan: Plan, runs_dir: str | Path, *, replan: bool = False) -> Plan:
     others = [p for p in siblings if p.plan_id != plan.plan_id]
     now = next((p for p in siblings if p.plan_id == plan.plan_id), None)
     live = [p for p in current(siblings) if p.plan_id != plan.plan_id]
+    if now is not None and now.imports != plan.imports:
+        raise BadInput(
+            f"{now.path}: imports {', '.join(now.imports) or 'nothing'}, and the study {', '.join(plan.imports) or 'nothing'}: the "
+            "plan was changed since it was frozen; restore the file"
+        )
     if now is not None and not live:
         return now
     if live and not replan:

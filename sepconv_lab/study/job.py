@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import BadInput
+from ..config import BadInput, registry
 from ..disk import write_atomically
 from ..launch.cluster import time_limit
 from ..launch.stopping import StopSign
@@ -69,6 +69,7 @@ def _carry_out(path: Path, told: Mapping[str, Any], job: int, told_to_stop: Call
 def _run(plan: Plan, planned: PlannedRun, told: Mapping[str, Any], told_to_stop: Callable[[], bool]) -> dict[str, Any]:
     from ..training.job import record_of, run
 
+    registry.import_user_modules(told["imports"])  # of the study file and the command line, which the plan agreed with
     config = plan.config(planned, told["runs_dir"], told["execution"])
     record, _ = record_of(config)
     if record.run_id != planned.run_id:

@@ -83,8 +83,8 @@ class Supervisor:
     def _launch(self, runs: Sequence[int], before: Mapping[int, int]) -> bool:
         """One launch; whether the launcher broke down. Raises Stopped, or BadInput if a cluster takes no jobs."""
         number = sum(1 for _ in self.folder.glob("launch-*.json")) + 1
-        told = {"runs": list(runs), "runs_dir": self.runs_dir, "execution": dict(self.execution or {}),
-                "launcher": os.getpid(), "alone": self.on_cluster}  # fmt: skip
+        told = {"runs": list(runs), "imports": list(self.plan.imports), "runs_dir": self.runs_dir,
+                "execution": dict(self.execution or {}), "launcher": os.getpid(), "alone": self.on_cluster}  # fmt: skip
         path = self.folder / f"launch-{number}.json"
         sign = sign_of(path, os.getpid())
         write_atomically(path, json.dumps(told).encode())
