@@ -15,9 +15,11 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -142,16 +144,10 @@ def _tests(page: Page, deadline: Deadline, words: Sequence[str]) -> None:
     if _device().type != "cuda":
         page.add("skipped: they need a GPU")
         return
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "-W", "default", "--durations=8",
+    command = [sys.executable, "-m", "pytest", "-v", "-m", "gpu", "-p", "no:cacheprovider", "-W", "default", "--durations=8",
                "tests/gpu"]  # fmt: skip
     path = page.folder / "tests.txt"
-    with path.open("w") as file:
-        try:
-            code = subprocess.run(
-                command, cwd=ROOT, stdout=file, stderr=file, timeout=deadline.left(), check=False
-            ).returncode
-        except subprocess.TimeoutExpired:
-            code = -1
+    code = _ended(command, path, deadline)
     said = path.read_text().splitlines()
     for line in (line for line in said if line.startswith(("FAILED", "ERROR"))):
         page.add(f"- {line}")
@@ -226,26 +222,20 @@ def _study(page: Page, deadline: Deadline, words: Sequence[str]) -> None:
     scale = ["data.num_classes=50", "model.width=0.5", "train.epochs=3"] if gpu else [
         "data.num_classes=4", "data.images_per_class=16", "data.eval_images_per_class=4", "model.width=0.25", "train.epochs=1",
         "train.batch_size=16"]  # fmt: skip
-    folder = page.folder / "study"
-    (folder / "packed").mkdir(parents=True, exist_ok=True)
-    path = folder / "packed" / "study.yaml"
-    path.write_text(STUDY.replace("SEEDS", str(seeds)).replace("WORDS", ", ".join([*scale, *words])))
-    command = [
-        sys.executable, "-m", "sepconv_lab.study", "run", str(path), "scale=smoke", f"runs_dir={folder / 'runs'}",
-        "wandb.mode=disabled", "train.threads=1", "hydra/launcher=workers", f"hydra.launcher.n_jobs={jobs}",
-    ]  # fmt: skip
-    if gpu:
-        command.append("train.graph=true")
-    began = time.monotonic()
-    with (page.folder / "study.txt").open("w") as file:
-        try:
-            ended = subprocess.run(command, stdout=file, stderr=file, timeout=deadline.left(), check=False).returncode
-        except subprocess.TimeoutExpired:
-            ended = -1
-    wall = time.monotonic() - began
-    summaries = [
-        s for r in (records(folder / "runs") if (folder / "runs").exists() else ()) if (s := r.summary()) is not None
-    ]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "packed").mkdir()
+        path = Path(folder) / "packed" / "study.yaml"
+        path.write_text(STUDY.replace("SEEDS", str(seeds)).replace("WORDS", ", ".join([*scale, *words])))
+        command = [
+            sys.executable, "-m", "sepconv_lab.study", "run", str(path), "scale=smoke", f"runs_dir={folder}/runs",
+            "wandb.mode=disabled", "train.threads=1", "hydra/launcher=workers", f"hydra.launcher.n_jobs={jobs}",
+            *(["train.graph=true"] if gpu else []),
+        ]  # fmt: skip
+        began = time.monotonic()
+        ended = _ended(command, page.folder / "study.txt", deadline)
+        wall = time.monotonic() - began
+        there = list(records(f"{folder}/runs")) if Path(folder, "runs").exists() else []
+        summaries = [s for record in there if (s := record.summary()) is not None]
     done = [s for s in summaries if s["status"] == "finished"]
     page.add(f"{len(done)} of {2 * seeds} runs finished in {wall:.1f} s, {jobs} at a time, planning and start included")
     if done:
@@ -256,3 +246,15 @@ def _study(page: Page, deadline: Deadline, words: Sequence[str]) -> None:
         )
     if ended or len(done) < 2 * seeds:
         raise RuntimeError(f"the study ended with {ended}; see study.txt")
+
+
+def _ended(command: Sequence[str], log: Path, deadline: Deadline) -> int:
+    """A command's exit code, what it prints in `log`; -1 when the time was over, and then none of its processes is left."""
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file, start_new_session=True)
+        try:
+            return process.wait(deadline.left())
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return -1
