@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -34,6 +33,7 @@ from ..console.say import refuse
 from ..record.record import records
 from ..training import environment
 from . import packing
+from .packed import Stepper, steppers
 from .timing import Deadline
 
 SHARES = {"tests": 0.3, "step": 0.12, "packing": 0.43, "study": 0.15}
@@ -158,8 +158,6 @@ def _tests(page: Page, deadline: Deadline, words: Sequence[str]) -> None:
 
 def _step(page: Page, deadline: Deadline, words: Sequence[str]) -> None:
     """Times of a step on noise that lies on the device, and how much of it the device is at work."""
-    from .packed import steppers
-
     device = _device()
     page.head("width", "batch", "", "ms/step", "images/s", "kernels", "ms of kernels")
     kinds: list[list[str]] = [[]]
@@ -169,20 +167,35 @@ def _step(page: Page, deadline: Deadline, words: Sequence[str]) -> None:
         for width, batch in packing.SHAPES[:4] if device.type == "cuda" else packing.SHAPES[2:3]:
             if deadline.left() < 2:
                 return
-            for graph, stepper in steppers(width, batch, [*words, *kind], device).items():
-                each = stepper.seconds_a_step(0.4)
+            built, failed = steppers(width, batch, [*words, *kind], device)
+            for graph, stepper in built.items():
                 label = " ".join(["graph" if graph else "eager", *kind])
                 kernels = _kernels(stepper) if device.type == "cuda" and not graph else ("", "")
-                page.row(width, batch, label, f"{1000 * each:.2f}", f"{batch / each:,.0f}", *kernels)
+                _row(page, width, batch, label, stepper.seconds_a_step(0.4), kernels)
+            if failed:
+                page.row(width, batch, "graph", "-", "-", "-", failed)
+            if device.type == "cuda" and not kind:
+                torch.use_deterministic_algorithms(False)
+                _row(
+                    page, width, batch, "eager, any algorithm", built[False].seconds_a_step(0.4), _kernels(built[False])
+                )
+                torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def _kernels(stepper: Any) -> tuple[str, str]:
+def _row(page: Page, width: float, batch: int, label: str, each: float, kernels: tuple[str, str]) -> None:
+    page.row(width, batch, label, f"{1000 * each:.2f}", f"{batch / each:,.0f}", *kernels)
+
+
+def _kernels(stepper: Stepper) -> tuple[str, str]:
     """How many kernels a step starts, and the milliseconds that they run."""
     activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=activities) as found:
+    with torch.profiler.profile(activities=activities) as profile:
         stepper.take(1)
-    events = [e for e in found.events() or [] if e.device_type == torch.autograd.DeviceType.CUDA]
-    return str(len(events)), f"{sum(e.device_time_total for e in events) / 1000:.2f}"
+    gpu = torch.autograd.DeviceType.CUDA
+    kernels = [
+        e for e in profile.events() or [] if e.device_type == gpu and not getattr(e, "is_user_annotation", False)
+    ]
+    return str(len(kernels)), f"{sum(e.time_range.elapsed_us() for e in kernels) / 1000:.2f}"
 
 
 def _packing(page: Page, deadline: Deadline, words: Sequence[str]) -> None:

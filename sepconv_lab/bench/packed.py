@@ -17,6 +17,7 @@ import torch
 
 from .. import models
 from ..compose import compose
+from ..config.messages import first_line
 from ..data.resident import ResidentSplit
 from ..data.splits import ImageData
 from ..training import environment
@@ -78,11 +79,17 @@ class Stepper:
         return (time.perf_counter() - began) / count
 
 
-def steppers(width: float, batch: int, words: Sequence[str], device: torch.device) -> dict[bool, Stepper]:
-    """Whether it is a CUDA graph -> a run, warm."""
+def steppers(width: float, batch: int, words: Sequence[str], device: torch.device) -> tuple[dict[bool, Stepper], str]:
+    """Whether it is a CUDA graph -> a run, warm; and why there is no graph where it could not be recorded."""
     common = [f"model.width={width}", f"train.batch_size={batch}", "train.threads=1", *words]
-    kinds = (False, True) if device.type == "cuda" else (False,)
-    return {graph: Stepper(training([*common, f"train.graph={str(graph).lower()}"], device)) for graph in kinds}
+    built = {False: Stepper(training(common, device))}
+    if device.type != "cuda":
+        return built, ""
+    try:
+        built[True] = Stepper(training([*common, "train.graph=true"], device))
+    except RuntimeError as error:
+        return built, first_line(error)
+    return built, ""
 
 
 def serve() -> None:
@@ -96,12 +103,11 @@ def serve() -> None:
         if "width" in told:
             built.clear()
             batch = told["batch"]
-            built = steppers(told["width"], batch, told["words"], torch.device(told["device"]))
+            built, failed = steppers(told["width"], batch, told["words"], torch.device(told["device"]))
+            answer = {"graph": True in built, "failed": failed}
         else:
             time.sleep(max(0.0, told["start"] - time.time()))
-            began = time.perf_counter()
-            each = built[told["graph"]].seconds_a_step(told["seconds"])
-            answer = {"images": batch / each, "seconds": 1.0, "took": time.perf_counter() - began}
+            answer = {"images_per_second": batch / built[told["graph"]].seconds_a_step(told["seconds"])}
         print(json.dumps(answer), file=answers, flush=True)
 
 

@@ -59,13 +59,14 @@ def _rates(
             if deadline.left() < cost:
                 return
             began = time.monotonic()
-            every(workers, width=width, batch=batch, words=list(words), device="cuda" if gpu else "cpu")
-            for runs, graph in itertools.product(counts, (True, False) if gpu else (False,)):
+            built = every(workers, width=width, batch=batch, words=list(words), device="cuda" if gpu else "cpu")
+            graphs = all(answer["graph"] for answer in built)
+            for runs, graph in itertools.product(counts, (True, False) if graphs else (False,)):
                 if deadline.left() < TURN:
                     return
                 start = time.time() + 0.05
                 found = every(workers[:runs], graph=graph, start=start, seconds=TURN)
-                rate = sum(answer["images"] / answer["seconds"] for answer in found)
+                rate = sum(answer["images_per_second"] for answer in found)
                 yield Rate(width, batch, mps, graph, runs, rate)
             cost = time.monotonic() - began
 
