@@ -16,7 +16,10 @@ from typing import Any
 
 from ..config import BadInput, RunConfig, plain
 
-SCHEMA = 1
+SCHEMA = 2
+"""What is written. Schema 1, of before there were looks, is read: one look at all seeds, with a fingerprint of its own."""
+DECIDING = ("looks", "strata", "stop_when_supported", "beside")
+"""What schema 2 adds, all of which decides a verdict."""
 NEEDED = ("study", "plan_id", "label", "scale", "stage", "question", "baseline", "claim", "seeds", "variants", "runs")
 
 
@@ -25,7 +28,11 @@ def fingerprint(raw: Mapping[str, Any]) -> str:
     asked = [raw[k] for k in ("study", "scale", "stage", "question", "baseline", "claim", "seeds")]
     own = {name: variant["own"] for name, variant in raw["variants"].items()}
     runs = [[run[k] for k in ("variant", "seed", "run_id")] for run in raw["runs"]]
-    return hashlib.sha256(json.dumps([asked, own, runs], sort_keys=True).encode()).hexdigest()[:12]
+    everything: list[Any] = [asked, own, runs]
+    if raw.get("schema") != 1:
+        blocks = {run["seed"]: run.get("block", {}) for run in raw["runs"]}  # the strata's labels
+        everything += [[raw[k] for k in DECIDING], sorted(blocks.items())]
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def staged(scale: str, stage: str) -> str:
@@ -76,19 +83,33 @@ class Plan:
     claim: dict[str, Any] | None
     """id, statement, contrasts, smallest_effect, interval; None where the study claims nothing."""
     seeds: tuple[int, ...]
+    """All up to the last look."""
     factors: dict[str, tuple[str, ...]]
     variants: dict[str, Variant]
     runs: tuple[PlannedRun, ...]
+    looks: tuple[int, ...] = ()
+    """Numbers of seeds after which the contrasts are judged; by default once, after all."""
+    strata: str | None = None
+    """The key of the runs' blocks that is a fixed stratum."""
+    stop_when_supported: bool = True
+    """Whether "supported, not materially" ends a contrast before the last look."""
+    beside: dict[str, Any] | None = None
+    """metric and smallest_effect of a second outcome, shown beside the verdict."""
+    schema: int = SCHEMA
     frozen: str = ""
     git: dict[str, Any] = field(default_factory=dict)
     replaces: tuple[str, ...] = ()
     path: Path | None = field(default=None, compare=False)
     """Where it was read; no part of it."""
 
+    def __post_init__(self) -> None:
+        if not self.looks:
+            object.__setattr__(self, "looks", (len(self.seeds),))
+
     @cached_property
     def plan_id(self) -> str:
         """12 hexadecimal digits of what is asked and of what will be computed."""
-        return fingerprint(dataclasses.asdict(self))
+        return fingerprint(json.loads(json.dumps(dataclasses.asdict(self) | {"path": None})))
 
     @property
     def name(self) -> str:
@@ -99,6 +120,15 @@ class Plan:
     def staged_scale(self) -> str:
         """The scale as frames and verdicts name it: with the stage, where it is not `fixed`."""
         return staged(self.scale, self.stage)
+
+    def seeds_of_look(self, look: int) -> tuple[int, ...]:
+        """The seeds that the look of this number, from 0, adds to those of the looks before it."""
+        return self.seeds[self.looks[look - 1] if look else 0 : self.looks[look]]
+
+    @property
+    def stratum(self) -> dict[int, Any]:
+        """Seed -> its stratum; empty without strata."""
+        return {r.seed: r.block[self.strata] for r in self.runs} if self.strata else {}
 
     @property
     def selection(self) -> tuple[str, str, tuple[str, ...]]:
@@ -130,8 +160,9 @@ class Plan:
 
     def values(self) -> dict[str, Any]:
         """The content of plan.json."""
-        values = {"schema": SCHEMA, "plan_id": self.plan_id, **dataclasses.asdict(self)}
-        return {k: v for k, v in values.items() if k != "path"}
+        values = {"schema": self.schema, "plan_id": self.plan_id, **dataclasses.asdict(self)}
+        left_out = ("path", *(DECIDING if self.schema == 1 else ()))
+        return {k: v for k, v in values.items() if k not in left_out}
 
     def to_json(self) -> bytes:
         return json.dumps(self.values(), indent=1).encode() + b"\n"
@@ -155,21 +186,26 @@ def from_json(data: bytes | str, where: object = "plan") -> Plan:
 def from_values(raw: Any, where: object = "plan") -> Plan:
     """The plan in the content of a plan.json, whatever id it gives itself. Raises BadInput."""
     schema = raw.get("schema") if isinstance(raw, Mapping) else None
-    if schema != SCHEMA:
-        raise BadInput(f"{where}: schema {schema}; this version reads plans of schema {SCHEMA}")
-    absent = [k for k in NEEDED if k not in raw]
+    if schema not in (1, SCHEMA):
+        raise BadInput(f"{where}: schema {schema}; this version reads plans of schemas 1 and {SCHEMA}")
+    absent = [k for k in (*NEEDED, *(DECIDING if schema != 1 else ())) if k not in raw]
     if absent:
         raise BadInput(f"{where}: not a whole plan, without {', '.join(absent)}")
+    if schema == 1 and (later := [k for k in DECIDING if k in raw]):
+        raise BadInput(f"{where}: a plan of schema 1 has no {', '.join(later)}; restore the file")
     try:
-        values = {"overrides": (), "factors": {}, **{k: v for k, v in raw.items() if k not in ("schema", "plan_id")}}
+        values = {"overrides": (), "factors": {}, **{k: v for k, v in raw.items() if k != "plan_id"}}
         values["variants"] = {
             name: Variant(**v | {"overrides": tuple(v["overrides"]), "own": tuple(v["own"])})
             for name, v in values["variants"].items()
         }
         values["runs"] = tuple(PlannedRun(**r) for r in values["runs"])
         values["factors"] = {k: tuple(v) for k, v in values["factors"].items()}
-        values |= {k: tuple(values[k]) for k in ("overrides", "seeds", "replaces") if k in values}
-        return Plan(**values)
+        values |= {k: tuple(values[k]) for k in ("overrides", "seeds", "looks", "replaces") if k in values}
+        plan = Plan(**values)
+        if plan.looks[-1] != len(plan.seeds) or list(plan.looks) != sorted(set(plan.looks)) or plan.looks[0] < 1:
+            raise ValueError(f"looks {list(plan.looks)} at {len(plan.seeds)} seeds")
+        return plan
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{where}: not a plan ({type(error).__name__}: {error})") from error
 

@@ -2,7 +2,8 @@
 
 ```yaml
 question: Does a non-linearity between the two operations help?
-claim: {id: C4, smallest_effect: 0.02}    # or an own one: {id: mine, contrasts: [relu better than none]}
+claim: {id: C4, smallest_effect: 0.02}    # or an own one: {id: mine, contrasts: [relu better than none]}; a second outcome
+                                          # stands beside it: {..., beside: {metric: test_ema/loss, smallest_effect: 0.02}}
 base: [model=xception]                    # overrides for all; schedules only through a train= preset
 baseline: none
 variants:                                 # name -> what you would type after `python -m sepconv_lab.run`
@@ -13,6 +14,7 @@ factors: {block.order: [depthwise_first, pointwise_first]}   # every combination
 leave_one_out: {residual: block.residual=false}              # variant `without_residual`
 match: {count: params, to: none}          # widths solved so that all are as large as that variant
 seeds: {looks: [5, 10, 20], first: 1000, at: {lab: [6, 12, 24]}}   # judged after so many; or 6 for 0 to 5, or a list
+stop_when_supported: true                 # whether "supported, not materially" ends a contrast before the last look
 strata: data.fold                         # a key of `blocks`, whose values every look has equally often
 blocks: {lab: {data.seed: {first: 1000, count: 26}, data.fold: [serif, sans, mono]}}   # what else a seed sets, for all
                                           # variants: no two seeds share a combination, tuning seeds neither
@@ -48,9 +50,12 @@ class ClaimPart:
     contrasts: tuple[str, ...]
     smallest_effect: float
     interval: str = "paired"
+    beside: Mapping[str, Any] | None = None
+    """metric and smallest_effect of a second outcome, which decides nothing."""
 
     def plain(self) -> dict[str, Any]:
-        return vars(self) | {"contrasts": list(self.contrasts)}
+        values = vars(self) | {"contrasts": list(self.contrasts)}
+        return {k: v for k, v in values.items() if k != "beside"}
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,8 @@ class Study:
     """Variants that exist at some scales only: name -> scales."""
     more: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """Overrides that a variant has at one scale only: name -> scale -> overrides."""
+    stop_when_supported: bool = True
+    """Whether "supported, not materially" ends a contrast before the last look."""
 
     def at(self, scale: str) -> dict[str, tuple[str, ...]]:
         """The variants of a scale, each with its own overrides. Raises BadInput for an unknown scale."""

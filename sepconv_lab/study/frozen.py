@@ -15,7 +15,7 @@ from typing import Any
 
 from ..config import BadInput
 from ..disk import write_atomically
-from ..record.plan import Plan, current, read_plan
+from ..record.plan import DECIDING, Plan, current, read_plan
 from .definition import is_execution
 
 
@@ -78,9 +78,9 @@ def frozen_plans(runs_dir: str | Path, study: str, *, superseded: bool = False) 
 def changes(old: Plan, new: Plan) -> list[str]:
     """What differs between two plans of one study, in lines a person can read."""
     lines = []
-    for name in ("question", "baseline", "claim", "seeds"):
+    for name in ("question", "baseline", "claim", "seeds", *DECIDING):
         a, b = getattr(old, name), getattr(new, name)
-        if a != b:
+        if a != b and not (name == "looks" and len(a) == len(b) == 1):  # one look at all seeds
             lines.append(f"{name}: {_short(a)} -> {_short(b)}")
     a, b = ({r.seed: r.block for r in p.runs} for p in (old, new))
     if any(a[s] != b[s] for s in a if s in b):

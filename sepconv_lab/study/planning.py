@@ -7,8 +7,10 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from .. import compose as composing
+from ..analysis.stats.looks import check as check_looks
 from ..config import BadInput, HubConfig, RunConfig, plain
 from ..config.identity import identity, quoted, run_ids
+from ..record.metrics import PRIMARY
 from ..record.plan import Plan, PlannedRun, Variant
 from .blocks import check_balance, draw
 from .definition import Study, is_execution
@@ -58,8 +60,18 @@ def make_plan(
     if absent:
         notes[f"{', '.join(absent)}: the same for all seeds, since this data has no such setting"] = None
     block = _drawn(study, scale, kept, wanted)
-    if seeds is None and (stratum := study.strata_at(scale)) in kept:
-        check_balance(block, study.looks(scale), str(stratum))
+    looks = study.looks(scale) if seeds is None else (len(wanted),)
+    strata = study.strata_at(scale) if study.strata_at(scale) in kept and stage != "tune" else None
+    if len(looks) > 1:
+        check_looks(looks)
+    if strata:
+        try:
+            check_balance(block, looks, strata)
+        except BadInput as error:
+            if seeds is None:
+                raise
+            notes[f"{error}; these {len(wanted)} are judged without strata"], strata = None, None
+    problems |= dict.fromkeys(_unrecorded(study, {n: c for n, (_, c) in configs.items()}, stage))
     facts = _Facts(fetch)
     for name, (words, config) in configs.items():
         try:
@@ -75,10 +87,10 @@ def make_plan(
     selected = tuple(sorted(o for o in overrides if not is_execution(o)))
     data = next((o.removeprefix("data=") for o in selected if o.startswith("data=")), "")
     label = "_".join(w for w in (scale, data, "" if stage == "fixed" else stage) if w)
-    claim = study.claim.plain() if study.claim else None
+    claim, beside = (study.claim.plain(), study.claim.beside) if study.claim else (None, None)
     plan = Plan(
         study.name, scale, stage, label, selected, study.question, study.baseline, claim, wanted, dict(study.factors),
-        counted, runs,
+        counted, runs, looks, strata, study.stop_when_supported, dict(beside) if beside else None,
     )  # fmt: skip
     return plan, list(notes)
 
@@ -158,6 +170,16 @@ def _match(study: Study, scale: str, name: str, own: tuple[str, ...]) -> tuple[s
     words = layered((*study.base, *study.scales[scale], *variants[to], *_match(study, scale, to, variants[to])))
     reference = [w for w in words if w.split("=")[0].split(".")[0] in ("block", "model")]
     return f"model.match={given.get('model.match', match.count)}", f"model.match_to={quoted(shlex.join(reference))}"
+
+
+def _unrecorded(study: Study, configs: Mapping[str, RunConfig], stage: str) -> Iterable[str]:
+    """Outcomes that a run would not record: of averaged weights that it does not keep."""
+    if study.claim is None or stage == "tune":
+        return
+    for metric in (PRIMARY, *([study.claim.beside["metric"]] if study.claim.beside else ())):
+        for name, config in configs.items():
+            if "_ema/" in metric and not config.train.average:
+                yield f"{name}: train.average=false: without averaged weights no run records {metric}, which decides the claim"
 
 
 def _twins(study: Study, configs: Mapping[str, RunConfig]) -> Iterable[str]:

@@ -14,7 +14,11 @@ from .. import compose as composing
 from ..analysis.claims import of_the_paper as claims
 from ..analysis.claims.contrasts import CONTRAST
 from ..config import BadInput
+from ..record import metrics
 from .definition import NAME, ClaimPart, MatchPart, Study, TunePart, find, is_execution
+
+OUTCOMES = tuple(f"{split}/{m.name}" for split in ("test_ema", "test") for m in metrics.TABLE if m.outcome)
+"""What a study may show beside its claim's own outcome."""
 
 
 def load(name: str | Path) -> Study:
@@ -42,7 +46,7 @@ class _Reader:
     """Turns the raw mapping into a Study, collecting every problem before it raises."""
 
     KEYS = ("question", "claim", "base", "baseline", "variants", "factors", "exclude", "leave_one_out", "seeds", "strata",
-            "blocks", "match", "tune", "scales")  # fmt: skip
+            "stop_when_supported", "blocks", "match", "tune", "scales")  # fmt: skip
 
     def __init__(self, path: Path, raw: Any):
         self.path, self.problems = path, dict[str, None]()
@@ -94,6 +98,7 @@ class _Reader:
         study = Study(
             self.path.resolve().parent.name, self.path, str(question or "").strip(), self.claim(own), base, baseline, own,
             seeds, scales, self.factors, blocks, looks_at, self.strata(blocks), self.match(own), self.tune(), only, more,
+            self.switch("stop_when_supported"),
         )  # fmt: skip
         if study.tune and (shared := set(study.tune.seeds) & set(study.seeds)):
             self.bad(f"tune: seeds {sorted(shared)} are evaluation seeds; tuning takes seeds of its own")
@@ -221,6 +226,31 @@ class _Reader:
             )
         return None if raw is None else str(raw)
 
+    def switch(self, key: str) -> bool:
+        value = self.raw.get(key, True)
+        if not isinstance(value, bool):
+            self.bad(f"{key}={value} is not allowed: true or false")
+        return bool(value)
+
+    def beside(self, raw: Any) -> dict[str, Any] | None:
+        """A second outcome, `{metric: test_ema/loss, smallest_effect: 0.02}`."""
+        if raw is None:
+            return None
+        if not isinstance(raw, dict):
+            self.bad("claim: beside: write {metric: test_ema/loss, smallest_effect: 0.02}")
+            return None
+        self.known(raw, ("metric", "smallest_effect"), "claim: beside: ")
+        metric = str(raw.get("metric"))
+        if metric not in OUTCOMES:
+            self.bad(composing.unknown(f"claim: beside: metric: {metric}", metric, OUTCOMES))
+        return {"metric": metric, "smallest_effect": self.effect(raw.get("smallest_effect", 0.02), "claim: beside: ")}
+
+    def effect(self, value: Any, where: str) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+            self.bad(f"{where}smallest_effect={value} is not allowed: a number > 0, a difference of logarithms")
+            return 0.02
+        return float(value)
+
     def claim_id(self) -> str | None:
         raw = self.raw.get("claim")
         return str(raw["id"]) if isinstance(raw, dict) and raw.get("id") else raw if isinstance(raw, str) else None
@@ -233,7 +263,7 @@ class _Reader:
             self.bad(f"claim: needs an id: one of {', '.join(claims.CLAIMS)}, or one of your own with contrasts")
             return None
         raw = raw if isinstance(raw, dict) else {}
-        self.known(raw, ("id", "statement", "contrasts", "smallest_effect", "interval"), "claim: ")
+        self.known(raw, ("id", "statement", "contrasts", "smallest_effect", "interval", "beside"), "claim: ")
         known = claims.CLAIMS.get(name)
         given = raw.get("contrasts") or []
         contrasts = tuple(map(str, given if isinstance(given, list) else [given]))
@@ -265,16 +295,14 @@ class _Reader:
                 self.bad(
                     "claim: contrasts: all `better than` or all `same as`: a direction and an equivalence are two studies"
                 )
-        effect = raw.get("smallest_effect", known.smallest_effect if known else 0.02)
-        if isinstance(effect, bool) or not isinstance(effect, (int, float)) or not effect > 0:
-            self.bad(f"claim: smallest_effect={effect} is not allowed: a number > 0, in ln error")
-            effect = 0.02
+        effect = self.effect(raw.get("smallest_effect", known.smallest_effect if known else 0.02), "claim: ")
         interval = str(raw.get("interval", "paired"))
         if interval not in ("paired", "pooled"):
             self.bad(composing.unknown(f"claim: interval: {interval}", interval, ("paired", "pooled")))
         return ClaimPart(
-            name, str(raw.get("statement") or (known.statement if known else "")), contrasts, float(effect), interval
-        )
+            name, str(raw.get("statement") or (known.statement if known else "")), contrasts, effect, interval,
+            self.beside(raw.get("beside")),
+        )  # fmt: skip
 
     def match(self, own: Mapping[str, Any]) -> MatchPart | None:
         raw = self.mapping("match")
