@@ -143,7 +143,7 @@ def as_typed(value: Any) -> str:
     value = plain(value.item() if hasattr(value, "item") else value)  # a NumPy scalar's `item` is Python's value
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, (list, dict)) else str(value)
+    return json.dumps(value, separators=(",", ":"), default=str) if isinstance(value, (list, dict)) else str(value)
 
 
 def plain(value: Any) -> Any:

@@ -22,22 +22,22 @@ def identity(config: RunConfig, data_digest: str, weights_digest: str | None = N
     A field without effect on this run (its `needs` does not hold) is left out, and so is a later-added field at its neutral
     value: neither can distinguish two runs.
     """
-    found: dict[str, Any] = {"recipe": RECIPE, "data": data_digest}
+    values: dict[str, Any] = {"recipe": RECIPE, "data": data_digest}
     if weights_digest:
-        found["weights"] = weights_digest
+        values["weights"] = weights_digest
     sources = [hashlib.sha256(p.read_bytes()).hexdigest() for p in registry.user_sources(config.imports)]
     if sources:
-        found["imports"] = sorted(sources)
+        values["imports"] = sorted(sources)
     if config.block is not None and config.block.initialisation != 1:
-        found["block.initialisation"] = config.block.initialisation
+        values["block.initialisation"] = config.block.initialisation
     for prefix, node in [("", config), *((g + ".", getattr(config, g)) for g in GROUPS)]:
         for f, _ in settings(type(node)) if dataclasses.is_dataclass(node) else ():
             value = getattr(node, f.name)
             if f.metadata["identity"] and active(node, f) and value != f.metadata["neutral"]:
-                found[prefix + f.name] = value + 0.0 if isinstance(value, float) else plain(value)  # -0.0 is 0.0
+                values[prefix + f.name] = value + 0.0 if isinstance(value, float) else plain(value)  # -0.0 is 0.0
     if config.train.schedule is Schedule.exponential and not _binary_staircase(config.train):
-        found["train.staircase"] = "exact"  # rounding put these a step late before
-    return found
+        values["train.staircase"] = "exact"  # rounding put these a step late before
+    return values
 
 
 def _binary_staircase(train: TrainConfig) -> bool:
@@ -55,14 +55,33 @@ def run_ids(
     config: RunConfig, seeds: Iterable[int], data_digest: str, weights_digest: str | None = None
 ) -> dict[int, str]:
     """seed -> run id of the same configuration at that seed: what `run_id` gives, for many seeds at once."""
-    found = identity(config, data_digest, weights_digest)
-    return {seed: hashed(found | {"seed": seed}) for seed in seeds}
+    values = identity(config, data_digest, weights_digest)
+    return {seed: hashed(values | {"seed": seed}) for seed in seeds}
 
 
-def hashed(found: Mapping[str, Any]) -> str:
+def hashed(values: Mapping[str, Any]) -> str:
     """The run id of an identity."""
-    text = json.dumps(dict(found), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(dict(values), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+PER_RUN = ("seed", "runs_dir", "force")
+"""Each run's own, by its plan or its launch: no part of a variant."""
+SOLVED = ("model.match", "model.match_to")
+"""Not in the id, because the width that they ask for is."""
+CONTENT = ("model.weights", "imports")
+"""Not in the id, because the contents of the files that they name are."""
+
+
+def is_execution(override: str) -> bool:
+    """Whether a setting, or an override of it, says where or how runs are carried out, on which no result depends."""
+    key = override.split("=")[0].lstrip("+~")
+    group, _, name = key.rpartition(".")
+    if key in (*SOLVED, *CONTENT, *GROUPS):
+        return False
+    classes = list(registry.CONFIGS[group].values()) if group in registry.CONFIGS else [GROUPS.get(group, RunConfig)]
+    in_id = [f.metadata["identity"] for c in classes for f, _ in settings(c) if f.name == name]
+    return bool(in_id) and not any(in_id)
 
 
 def command(config: RunConfig) -> list[str]:

@@ -23,6 +23,7 @@ from typing import Any
 
 from .. import compose as composing
 from ..config import BadInput
+from ..config.identity import is_execution
 from ..console.progress import duration
 from ..console.say import refuse, say
 from ..console.tables import print_table
@@ -30,7 +31,7 @@ from ..launch.hydra import check_hydra
 from ..record.plan import Plan
 from ..record.record import Record
 from . import definition, estimate, tuning
-from .definition import Study, is_execution
+from .definition import Study
 from .frozen import freeze, frozen_plans
 from .job import Note
 from .planning import STAGES, make_plan

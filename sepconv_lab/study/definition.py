@@ -32,13 +32,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import compose as composing
-from ..config import GROUPS, BadInput, RunConfig, settings
-from ..config.registry import CONFIGS
+from ..config import BadInput
 
 EXPERIMENTS = "experiments"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=, -]*")
-SIZED = ("model.match", "model.match_to", "model.weights")
-"""Settings that are no identity by themselves but decide it: a solved width, a file's content."""
 
 
 @dataclass(frozen=True)
@@ -150,16 +147,3 @@ def shipped() -> list[Path]:
         if found:
             return found
     return []
-
-
-def is_execution(override: str) -> bool:
-    """Whether an override says where or how runs are carried out, which their results and ids do not depend on."""
-    key = override.split("=")[0].lstrip("+~")
-    group, _, name = key.rpartition(".")
-    if key in SIZED or key in CONFIGS or key in ("train", "wandb"):
-        return False
-    if group == "data" and name in ("path", "repo", "revision"):
-        return True
-    classes = list(CONFIGS[group].values()) if group in CONFIGS else [GROUPS.get(group, RunConfig)]
-    found = [f.metadata["identity"] for c in classes for f, _ in settings(c) if f.name == name]
-    return bool(found) and not any(found)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..config import BadInput
+from ..config.fields import dotted
+from ..config.identity import is_execution
 from ..disk import write_atomically
 from ..record.plan import DECIDING, Plan, current, read_plan
-from .definition import is_execution
 
 
 def freeze(plan: Plan, runs_dir: str | Path, *, replan: bool = False) -> Plan:
@@ -91,7 +91,7 @@ def changes(old: Plan, new: Plan) -> list[str]:
         if before is None:
             lines.append(f"variant {name}: new ({' '.join(variant.own)})")
         elif before.config != variant.config:
-            a, b = _flat(before.config), _flat(variant.config)
+            a, b = dotted(before.config), dotted(variant.config)
             lines += [
                 f"variant {name}: {k}: {_short(a.get(k))} -> {_short(b.get(k))}"
                 for k in {**a, **b}
@@ -100,13 +100,6 @@ def changes(old: Plan, new: Plan) -> list[str]:
         elif before.own != variant.own:
             lines.append(f"variant {name}: written {' '.join(before.own)} -> {' '.join(variant.own)}")
     return lines or ["the data, the initial weights or the code that computes (RECIPE, imports): run ids differ"]
-
-
-def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key, value in values.items():
-        out |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    return out
 
 
 def _short(value: Any) -> str:

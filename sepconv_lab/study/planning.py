@@ -9,17 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from .. import compose as composing
 from ..analysis.stats.looks import check as check_looks
 from ..config import BadInput, HubConfig, RunConfig, plain
-from ..config.identity import identity, quoted, run_ids
+from ..config.identity import PER_RUN, identity, is_execution, quoted, run_ids
 from ..record.metrics import PRIMARY
 from ..record.plan import Plan, PlannedRun, Variant
 from .blocks import check_balance, draw
-from .definition import Study, is_execution
+from .definition import Study
 
 STAGES = ("fixed", "tune", "tuned")
 TUNED_BY = " lr="
 """Between a variant's name and the learning rate at which the tuning stage tries it."""
-PER_RUN = ("seed", "runs_dir", "force")
-"""Settings that a frozen configuration leaves out: the plan's runs and the launch give them."""
 
 
 def make_plan(

@@ -14,8 +14,10 @@ from .. import compose as composing
 from ..analysis.claims import of_the_paper as claims
 from ..analysis.claims.contrasts import CONTRAST
 from ..config import BadInput
+from ..config.fields import as_typed
+from ..config.identity import is_execution
 from ..record import metrics
-from .definition import NAME, ClaimPart, MatchPart, Study, TunePart, find, is_execution
+from .definition import NAME, ClaimPart, MatchPart, Study, TunePart, find
 
 OUTCOMES = tuple(f"{split}/{m.name}" for split in ("test_ema", "test") for m in metrics.TABLE if m.outcome)
 """What a study may show beside its claim's own outcome."""
@@ -115,7 +117,7 @@ class _Reader:
         only: dict[str, tuple[str, ...]] = {}
         more: dict[str, dict[str, tuple[str, ...]]] = {}
         for key, value in self.mapping("variants").items():
-            name = _text(key)
+            name = as_typed(key)
             if isinstance(value, dict):
                 self.known(value, ("overrides", "scales", "at"), f"variants: {name}: ")
                 if "scales" in value:
@@ -125,13 +127,13 @@ class _Reader:
                 value = value.get("overrides")
             own[name] = self.overrides(value, f"variants: {name}")
         self.factors = {
-            str(k): tuple(map(_text, v if isinstance(v, list) else [v])) for k, v in self.mapping("factors").items()
+            str(k): tuple(map(as_typed, v if isinstance(v, list) else [v])) for k, v in self.mapping("factors").items()
         }
         excluded = self.raw.get("exclude") or []
         if not isinstance(excluded, list) or not all(isinstance(e, dict) for e in excluded):
             self.bad("exclude: a list of partial combinations, e.g. [{block.mid_act: elu, block.mid_norm: true}]")
             excluded = []
-        drop = [{str(k): _text(v) for k, v in e.items()} for e in excluded]
+        drop = [{str(k): as_typed(v) for k, v in e.items()} for e in excluded]
         for part in drop:
             for axis, level in part.items():
                 if level not in self.factors.get(axis, ()):
@@ -170,7 +172,7 @@ class _Reader:
                 elif key in taken:
                     self.bad(f"blocks: {scale}: {key} is set by {taken[key]} too")
                 else:
-                    found[scale][str(key)] = tuple(map(_text, values))
+                    found[scale][str(key)] = tuple(map(as_typed, values))
             if not found[scale]:
                 self.bad(
                     f"blocks: {scale}: settings of the data with lists of values, such as {{data.seed: [0, 1, 2]}}"
@@ -391,7 +393,3 @@ def seed_list(raw: Any) -> tuple[int, ...]:
     if repeated:
         raise BadInput(f"seeds: {', '.join(map(str, repeated))} repeated; every seed once")
     return tuple(raw)
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import BadInput
+from ..config.messages import first_line
 from ..console.progress import duration
 from ..console.tables import print_table
 from ..record.plan import Plan, PlannedRun
@@ -47,20 +48,16 @@ def _state(run: PlannedRun, root: Path, folder: Path, there: bool, noted: bool) 
         try:
             summary = record.summary()
         except BadInput as error:
-            return State(run, "failed", record.path, _first_line(str(error)))
+            return State(run, "failed", record.path, first_line(error))
         status = str(summary["status"]) if summary else ("running" if record.is_locked() else "interrupted")
         if summary or status == "running" or not noted:
             error = str((summary or {}).get("error") or "") if status != "finished" else ""
             if not summary and status == "interrupted":
                 error = "killed: its process died without a word"
-            return State(run, status, record.path, _first_line(error), summary)
+            return State(run, status, record.path, first_line(error), summary)
     if noted:
-        return State(run, "failed", Note(folder, run).path, _first_line(Note(folder, run).read()))
+        return State(run, "failed", Note(folder, run).path, first_line(Note(folder, run).read()))
     return State(run, "waiting", record.path)
-
-
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0] if text.strip() else ""
 
 
 def print_status(plan: Plan, runs_dir: str | Path, *, found: Sequence[State] | None = None) -> list[State]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sepconv_lab.config import BadInput
+from sepconv_lab.config.identity import is_execution
 from sepconv_lab.study import load
-from sepconv_lab.study.definition import is_execution
 from sepconv_lab.study.reader import seed_list
 
 from .conftest import PLAIN, Writer

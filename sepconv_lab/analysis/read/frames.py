@@ -18,8 +18,9 @@ from typing import Any, Union
 import numpy as np
 import pandas as pd
 
-from ...config import BUILTIN, GROUPS, BadInput, RunConfig, TrainConfig, WandbConfig, messages, settings
+from ...config import BUILTIN, GROUPS, BadInput, RunConfig, messages, settings
 from ...config.fields import as_typed, dotted
+from ...config.identity import PER_RUN
 from ...record.metrics import ORDER, SPLITS
 
 Row = Mapping[str, Any]
@@ -79,8 +80,6 @@ DTYPES: dict[str, Any] = {
     "text": pd.StringDtype(na_value=np.nan), "int": pd.Int64Dtype(), "float": np.dtype("float64"),
     "bool": pd.BooleanDtype(), "key": np.dtype("int64"),
 }  # fmt: skip
-NOT_SHOWN = ("runs_dir", "force", "seed")
-"""Settings that are no column: where records go, and the seed, which is a key."""
 PATH = re.compile(r"(?<![\w.:/~])(?:~|/|[A-Za-z]:\\)(?:[^\s'\",;:()\[\]]*[/\\])?(?=[^\s/\\])")
 PATH_IN_QUOTES = re.compile(r"(?<![\w.:/~])(?:~|/|[A-Za-z]:\\)(?:[^'\",\[\]]*[/\\])?(?=[^/\\])")
 
@@ -105,19 +104,9 @@ def _kind(declared: Any) -> str:
     return {bool: "bool", int: "int", float: "float"}.get(declared, "text")
 
 
-@functools.cache
-def execution() -> frozenset[str]:
-    """Settings that say where or how a run is carried out, on which its result does not depend."""
-    nodes: list[tuple[str, type]] = [(g, c) for g, base in GROUPS.items() for c in BUILTIN if issubclass(c, base)]
-    nodes += [("train", TrainConfig), ("wandb", WandbConfig), ("", RunConfig)]
-    sized = {"model.weights", "imports"}  # their contents are identity
-    named = {(f"{g}.{f.name}" if g else f.name): f.metadata["identity"] for g, c in nodes for f, _ in settings(c)}
-    return frozenset(k for k, identity in named.items() if not identity and k not in sized)
-
-
 def shown(setting: str) -> bool:
-    """Whether a setting is a column."""
-    return setting not in NOT_SHOWN and not setting.startswith("wandb.")
+    """Whether a setting is a column: not where records go, nor the seed, which is a key."""
+    return setting not in PER_RUN and not setting.startswith("wandb.")
 
 
 def flat(config: Mapping[str, Any]) -> dict[str, Any]:

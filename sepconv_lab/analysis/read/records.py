@@ -12,6 +12,7 @@ import numpy as np
 
 from ...config import BUILTIN, BadInput, BlockConfig, placements, settings
 from ...config.fields import as_typed
+from ...config.identity import SOLVED, is_execution
 from ...record import predictions
 from ...record.manifest import Altered
 from ...record.plan import Plan, Variant
@@ -205,8 +206,9 @@ def name_by_what_varies(rows: Iterable[dict[str, Any]]) -> None:
     """Give runs without a study their `variant`: the settings in which they differ, as one would type them."""
     every = list(rows)
     present = dict.fromkeys(k for row in every for k in row)
-    known, aside = frames.config_kinds(), frames.execution()
-    settings = [k for k in present if (k in known or k.startswith(("block.", "model.", "data."))) and k not in aside]
+    known = frames.config_kinds()
+    candidates = [k for k in present if k in known or k.startswith(("block.", "model.", "data."))]
+    settings = [k for k in candidates if k not in SOLVED and not is_execution(k)]
     values = {k: {as_typed(row[k]) for row in every if row.get(k) is not None} for k in settings}
     varied = [k for k, found in values.items() if len(found) > 1]
     for row in every:
