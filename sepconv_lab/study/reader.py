@@ -167,7 +167,7 @@ class _Reader:
                     self.bad(f"blocks: {scale}: {key}: a seed sets what the data is, such as data.seed")
                 elif not (values := self.block_values(values, f"blocks: {scale}: {key}")):
                     self.bad(f"blocks: {scale}: {key}: a list of values is needed, or {{first: 1000, count: 26}}")
-                elif len(set(map(_text, values))) < len(values):
+                elif len(set(map(as_typed, values))) < len(values):
                     self.bad(f"blocks: {scale}: {key}: a value stands twice")
                 elif key in taken:
                     self.bad(f"blocks: {scale}: {key} is set by {taken[key]} too")
