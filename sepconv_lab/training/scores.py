@@ -15,8 +15,8 @@ class Scores:
 
     def __init__(self, device: torch.device):
         self.count = 0
-        self.sums = torch.zeros(3, dtype=torch.float64, device=device)
-        """Of the loss, of right first answers, of right answers among the first five."""
+        self.sums: dict[str, Tensor] = {}
+        """Of the metrics that are means over images."""
         self.gaps = torch.zeros(BINS, dtype=torch.float64, device=device)
         """Of each bin: right answers minus the sum of confidences."""
 
@@ -24,16 +24,20 @@ class Scores:
         """Count a batch of logits (B, classes) with labels (B,); the predicted classes (B,)."""
         ranked = logits.topk(min(5, logits.shape[1]), dim=1).indices
         right = ranked == labels[:, None]
-        loss = F.cross_entropy(logits, labels, reduction="sum")
-        self.sums += torch.stack([loss.double(), right[:, 0].sum().double(), right.sum().double()])
+        summed = {
+            "loss": F.cross_entropy(logits, labels, reduction="sum"),
+            "top1": right[:, 0].sum(),
+            "top5": right.sum(),
+        }
+        self.sums = {name: value.double() + self.sums.get(name, 0) for name, value in summed.items()}
         self.gaps += calibration_gaps(logits, right[:, 0])
         self.count += len(labels)
         return ranked[:, 0]
 
     def metrics(self) -> dict[str, float]:
         """name -> value over everything counted."""
-        loss, top1, top5 = (self.sums / self.count).tolist()
-        return {"loss": loss, "top1": top1, "top5": top5, "ece": float(self.gaps.abs().sum() / self.count)}
+        means = {name: float(total) / self.count for name, total in self.sums.items()}
+        return means | {"ece": float(self.gaps.abs().sum()) / self.count}
 
 
 def calibration_gaps(logits: Tensor, right: Tensor) -> Tensor:
