@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import json
+import shlex
 from enum import Enum
 from pathlib import Path
 from typing import Any, Union
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from sepconv_lab import data
+from sepconv_lab.analysis.read import committed
 from sepconv_lab.compose import compose, values
 from sepconv_lab.config import (
     BUILTIN,
@@ -35,6 +37,7 @@ from sepconv_lab.config import (
 from sepconv_lab.config.identity import identity, quoted, run_id
 
 DIGEST = "0" * 64
+COMMITTED = committed.folders(Path(__file__).parent.parent / "experiments")
 CLASSES: list[tuple[str, type]] = [
     *((group, cls) for group in registry.CONFIGS for cls in BUILTIN if issubclass(cls, GROUPS[group])),
     ("train", TrainConfig),
@@ -252,6 +255,19 @@ def test_ids_do_not_change_by_accident(words: str) -> None:
     """The ids of three fixed configurations are what they were."""
     config = compose(words.split())
     assert run_id(config, DIGEST) == GOLDEN[words], identity(config, DIGEST)
+
+
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda f: f"{f.parent.parent.name}/{f.name}")
+def test_the_ids_of_committed_runs_are_reproduced(folder: Path) -> None:
+    """Of every run in `experiments/`, from the configuration that its plan froze and from the command that repeats it."""
+    export = committed.read(folder)
+    rows = {(row["variant"], row["seed"]): row for row in export.rows}
+    for run in export.plan.runs:
+        row = rows[run.variant, run.seed]
+        for config in (export.plan.config(run, "runs"), compose(shlex.split(row["command"])[3:])):
+            assert run_id(config, row["data_digest"]) == run.run_id == row["run_id"], identity(
+                config, row["data_digest"]
+            )
 
 
 def test_minus_zero_is_zero() -> None:
