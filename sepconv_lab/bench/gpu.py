@@ -5,8 +5,8 @@ step     a step of the default network at 32 pixels: eager and as a CUDA graph, 
 packing  images/s of the whole device with 1 to 16 runs on it, with and without MPS
 study    a small study on glyphs, its runs packed onto the device
 
-Each part has its share of the time. Results are written as they come, as one page, DIR/gpu.md. Without a GPU what needs one is
-named as skipped.
+Each part has its share of the time that is left. Results are written as they come, as one page, DIR/gpu.md. Without a GPU what
+needs one is named as skipped.
 """
 
 from __future__ import annotations
@@ -70,12 +70,13 @@ def main(argv: Sequence[str]) -> int:
         return refuse(error)
     page = Page(Path(args.out))
     _header(page)
-    whole = sum(SHARES[part] for part in parts)
+    whole = Deadline(args.seconds)
     failed = False
-    for part in parts:
+    for number, part in enumerate(parts):
+        share = SHARES[part] / sum(SHARES[p] for p in parts[number:])  # what a part leaves, the others have
         with page.part(part) as outcome:
             {"tests": _tests, "step": _step, "packing": _packing, "study": _study}[part](
-                page, Deadline(args.seconds * SHARES[part] / whole), args.words
+                page, Deadline(whole.left() * share), args.words
             )
         failed |= bool(outcome)
     return int(failed)
