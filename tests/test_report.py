@@ -160,7 +160,7 @@ def test_partial_results_say_so_first_and_name_what_is_absent() -> None:
 def test_a_pilot_and_a_smoke_run_are_labelled() -> None:
     pilot = page(*planned(FIGURE10, seeds=3))
     assert banners(pilot) == ["Pilot"]
-    assert "3 seeds; a verdict takes 6." in words(pilot)
+    assert "3 seeds; a verdict takes 5." in words(pilot)
     smoke = page(*planned(FIGURE10, seeds=6, scale="smoke"))
     assert banners(smoke) == ["Smoke"]
     assert "The numbers mean nothing." in words(smoke)
@@ -169,7 +169,7 @@ def test_a_pilot_and_a_smoke_run_are_labelled() -> None:
 
 def test_one_seed_gives_estimates_and_says_that_there_is_no_interval() -> None:
     seen = words(page(*planned(FIGURE09, seeds=1)))
-    assert "1 seed; a verdict takes 6." in seen
+    assert "1 seed; a verdict takes 5." in seen
     assert "not judged pilot" in seen
     assert re.search(r"residual better than no residual \+0\.\d+ \(one seed: no interval\), n=1", seen)
     assert "smaller than no residual's" not in seen  # no plain words without an interval

@@ -19,6 +19,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..compose import unknown
@@ -45,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--python", action="append", default=[], metavar="PATH",
                         help="a further interpreter in which to look for Keras's back ends and timm")  # fmt: skip
     parser.add_argument("--cifar10", metavar="DIR", help="folder of CIFAR-10 as the Hugging Face hub lays it out")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="step: the times that claim C8 is judged from, e.g. "
+                        "experiments/bench/NAME.json; a file for each device where there are several")  # fmt: skip
     args = parser.parse_intermixed_args(argv)
     overrides = [w for w in args.words if "=" in w]
     chosen = [w for w in args.words if "=" not in w] or ["all"]
@@ -55,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for python in args.python:
             if shutil.which(python) is None:
                 raise BadInput(f"--python {python}: no such program")
+        if args.json is not None and not args.json.parent.is_dir():
+            raise BadInput(f"--json {args.json}: no folder {args.json.parent}")
         if args.rounds is not None and args.rounds < 1:
             raise BadInput(f"--rounds {args.rounds} is not allowed: int >= 1")
         _tables(set(TABLES) if "all" in chosen else set(chosen), overrides, args)
@@ -74,7 +79,12 @@ def _tables(chosen: set[str], overrides: Sequence[str], args: argparse.Namespace
     plans = [step.plan(device, overrides, args.python) for device in devices] if "step" in chosen else []
     _header(devices)
     for plan in plans:
-        step.table(plan, rounds)
+        to = (
+            args.json
+            if args.json is None or len(plans) == 1
+            else args.json.with_stem(f"{args.json.stem}_{plan.device.type}")
+        )
+        step.table(plan, rounds, to)
     if "loop" in chosen:
         loop.table(overrides, args.rounds or 15)
     if "start" in chosen:

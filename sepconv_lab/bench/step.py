@@ -16,6 +16,7 @@ import torch
 from ..compose import compose
 from ..config import Precision, RunConfig
 from ..console.tables import print_table
+from ..disk import write_atomically
 from ..models.complexity import complexity
 from ..training import environment
 from .contender import Contender
@@ -23,6 +24,7 @@ from .timing import Ratio, interleaved, ratio
 
 BASE = ["data=imagenet", "data.image_size=299", "train=paper_imagenet", "train.batch_size=8", "train.average=false"]
 OURS, FP32, INCEPTION = "sepconv_lab", "sepconv_lab, fp32", "sepconv_lab inception_v3"
+C8 = {OURS: "xception", INCEPTION: "inception_v3"}
 KERAS_AIM, TIMM_AIM = 2.5, 1.1
 WORKER = str(Path(__file__).with_name("worker.py"))
 
@@ -55,8 +57,8 @@ def plan(device: torch.device, overrides: Sequence[str], pythons: Sequence[str])
     return Plan(device, words, (sys.executable, *pythons))
 
 
-def table(plan: Plan, rounds: int) -> None:
-    """Time all contenders and print the tables."""
+def table(plan: Plan, rounds: int, to: Path | None = None) -> None:
+    """Time all contenders and print the tables; `to`: a file for the times of claim C8."""
     config = plan.config
     with _contenders(plan) as (there, absent):
         seconds = interleaved({c.name: c.turn for c in there}, rounds)
@@ -74,6 +76,8 @@ def table(plan: Plan, rounds: int) -> None:
         )  # fmt: skip
         missed = _judged(against)
         _claim_c8(plan, seconds)
+        if to is not None:
+            write_atomically(to, json.dumps(timing(plan, seconds), indent=1).encode() + b"\n")
         if missed:
             _why(next(c for c in there if c.name == OURS), missed, seconds)
 
@@ -137,11 +141,25 @@ def _judged(against: dict[str, Ratio]) -> list[str]:
     return missed
 
 
+def timing(plan: Plan, seconds: dict[str, list[float]]) -> dict[str, Any]:
+    """What claim C8 is judged from (`analysis.claims.speed`): the seconds of every round of both networks, and on what."""
+    config = plan.config
+    sizes = {label: complexity(compose(plan.words[own])) for own, label in C8.items()}
+    return {
+        "schema": 1, "device": plan.device.type, "hardware_class": environment.hardware_class(plan.device),
+        "precision": "bf16" if plan.bf16 else "fp32", "threads": environment.set_threads(config.train),
+        "image_size": config.data.image_size, "batch_size": config.train.batch_size, "classes": config.data.num_classes,
+        "seconds": {label: seconds[own] for own, label in C8.items()},
+        "macs": {label: size.macs for label, size in sizes.items()},
+        "params": {label: size.params for label, size in sizes.items()}, "versions": environment.versions(),
+    }  # fmt: skip
+
+
 def _claim_c8(plan: Plan, seconds: dict[str, list[float]]) -> None:
     batch = plan.config.train.batch_size
     macs = {name: complexity(compose(words)).macs for name, words in plan.words.items()}
     rows = []
-    for name, label in ((OURS, "xception"), (INCEPTION, "inception_v3")):
+    for name, label in C8.items():
         t = statistics.median(seconds[name])
         rows.append(
             [label, f"{macs[name] / 1e9:.3f}", f"{1 / t:.3f}", f"{t:.3f}", f"{1e12 * t / batch / macs[name]:.1f}"]

@@ -10,13 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from ..analysis.claims import board, verdicts
+from ..analysis.claims import board
 from ..analysis.claims.board import Judged
 from ..analysis.claims.contrasts import Claim, Contrast
-from ..analysis.claims.of_the_paper import CLAIMS
 from ..analysis.read.frames import DTYPES
 from ..analysis.stats import checks
-from ..analysis.stats.effects import Method
 from ..config import BadInput
 from ..record.plan import Plan, from_values
 
@@ -71,21 +69,11 @@ class Given:
     @cached_property
     def judged(self) -> tuple[Judged, ...]:
         """The verdict on the claim that the plan states, first; then on claims of the paper that its runs decide too."""
-        stated, _ = self.claim
-        found = [Judged(self.plan, self._verdict(stated))] if stated is not None else []
-        there = set(self.variants)
-        for claim in CLAIMS.values():
-            needed = {v for c in claim.contrasts for v in c.variants}
-            if (stated is None or claim.id != stated.id) and claim.studies == (self.study,) and needed <= there:
-                found.append(Judged(self.plan, self._verdict(claim), frozen=False))
-        return tuple(found)
-
-    def _verdict(self, claim: Claim) -> verdicts.Verdict:
-        method: Method = "pooled" if (self.plan.claim or {}).get("interval") == "pooled" else "paired"
         try:
-            return verdicts.judge(claim, self.runs, method=method, allow_partial=True)
-        except BadInput as error:
-            return verdicts.refused(claim, self.runs, str(error))
+            stated = board.judge_plan(self.plan, self.runs)
+        except BadInput:
+            stated = None  # `claim` says why
+        return (*(() if stated is None else (stated,)), *board.also_decided(self.plan, self.runs))
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

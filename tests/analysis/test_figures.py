@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from sepconv_lab.analysis import figures
-from sepconv_lab.analysis.claims import of_the_paper as claims, verdicts
+from sepconv_lab.analysis.claims import of_the_paper as claims, speed, verdicts
 from sepconv_lab.analysis.figures import curves, style
 from sepconv_lab.analysis.stats import effects
 from sepconv_lab.config import Activation, BadInput
+
+from .test_speed import timed
 
 Builder = Callable[..., pd.DataFrame]
 
@@ -118,10 +120,10 @@ def test_forest_draws_each_interval_and_the_band(figure10_runs: pd.DataFrame) ->
     assert "one seed: no interval" in figures.forest(one).get_xlabel()
 
 
-def test_forest_of_verdicts_keeps_units_apart(figure10_runs: pd.DataFrame, make_runs: Builder) -> None:
+def test_forest_of_verdicts_keeps_units_apart(figure10_runs: pd.DataFrame) -> None:
     c4 = verdicts.judge(claims.C4, figure10_runs)
     assert len(figures.forest_of([c4]).texts) == 3
-    c8 = verdicts.judge(claims.C8, make_runs(claims.FIGURE06, {"xception": -1.5, "inception": -1.4}))
+    c8 = speed.judge(claims.C8, timed())
     with pytest.raises(BadInput, match="do not share an axis"):
         figures.forest_of([c4, c8])
 

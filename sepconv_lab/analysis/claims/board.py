@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ...config import BadInput
 from ...config.messages import did_you_mean
 from ...record.plan import Plan, current
@@ -14,19 +16,34 @@ from ..read import load
 from ..read.frames import runs_frame
 from ..read.sources import Source
 from ..stats import checks
-from ..stats.effects import Method
+from ..stats.effects import Method, contrast
+from . import speed
 from .contrasts import CONTRAST, AllOf, Claim, Contrast, Kind, better, same
+from .design import Design
 from .of_the_paper import CLAIMS
 from .verdicts import PLACE, Verdict, judge, refused
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What one plan's runs say about a claim. `frozen`: the plan itself states the claim."""
+    """What one plan's runs say about a claim, or one timing. `frozen`: the plan itself states the claim."""
 
-    plan: Plan
+    plan: Plan | None
+    """None for a timing."""
     verdict: Verdict
     frozen: bool = True
+    timing: str = ""
+    """The name of the timing."""
+
+    @property
+    def name(self) -> str:
+        """E.g. "figure10_mid_activation (lab, plan 0123456789ab)"."""
+        return f"bench step ({self.timing})" if self.plan is None else self.plan.name
+
+    @property
+    def place(self) -> str:
+        """The label of the results."""
+        return self.timing if self.plan is None else self.plan.label
 
     @property
     def label(self) -> str:
@@ -107,7 +124,8 @@ def judge_plans(sources: Sequence[str | Path], *, study: str | None = None, labe
                 before = found.get(read.plan.plan_id)
                 found[read.plan.plan_id] = read if before is None else before.joined(read)
     reasons = [why for why, name in unread.items() if name == study]
-    if (unread and not found) or (reasons and study is not None):
+    timed = _timings(sources) if study is None and label is None else []
+    if (unread and not found and not timed) or (reasons and study is not None):
         raise BadInput("\n".join(reasons or unread))
     live = {p.plan_id for p in current(r.plan for r in found.values())}
     every = sorted((r for r in found.values() if r.plan.plan_id in live), key=lambda r: r.order)
@@ -117,7 +135,7 @@ def judge_plans(sources: Sequence[str | Path], *, study: str | None = None, labe
             raise BadInput(f"no {what} {wanted!r} in {', '.join(map(str, sources))}; there are: {', '.join(known)}."
                            f"{did_you_mean(wanted, known)}")  # fmt: skip
     judged: list[Judged] = []
-    notes: list[str] = list(unread) if study is None else []
+    notes: list[str] = list(unread) if study is None and found else []
     for read in every:
         if study not in (None, read.plan.study) or label not in (None, read.plan.label):
             continue
@@ -129,7 +147,21 @@ def judge_plans(sources: Sequence[str | Path], *, study: str | None = None, labe
         notes += refusals
         if not verdicts and not refusals:
             notes.append(f"{read.plan.name}: states no claim; {read.ended} of {len(read.rows)} runs have ended")
-    return Board(tuple(judged), tuple(notes))
+    for timing in timed:
+        judged += [
+            Judged(None, speed.judge(c, timing), timing=timing.name) for c in CLAIMS.values() if c.kind == "speed"
+        ]
+    return Board(tuple(sorted(judged, key=_claim_order)), tuple(notes))
+
+
+def _claim_order(judged: Judged) -> tuple[bool, str]:
+    name = judged.verdict.claim.id
+    return name not in CLAIMS, name if name in CLAIMS else ""
+
+
+def _timings(sources: Sequence[str | Path]) -> list[speed.Timing]:
+    """Every timing in the sources once, by name."""
+    return list({t.name: t for source in sources for t in map(speed.read, speed.timings(Path(source)))}.values())
 
 
 def _studies(root: Path) -> list[str | None]:
@@ -163,6 +195,71 @@ class Read:
         return name not in CLAIMS, name, self.plan.study, self.plan.label, self.plan.plan_id
 
 
+def judge_plan(plan: Plan, runs: pd.DataFrame) -> Judged | None:
+    """The verdict on the claim that a plan states, by the looks, strata and measures that it froze; None where it states none.
+
+    runs: the plan's, missing ones too, and those of other studies that stand beside. Runs that cannot be compared give a verdict
+    `refused`. Raises BadInput where the plan's contrasts are not this version's.
+    """
+    stated = frozen_claim(plan)
+    return None if stated is None else Judged(plan, _verdict(plan, stated, runs))
+
+
+def also_decided(plan: Plan, runs: pd.DataFrame) -> list[Judged]:
+    """The verdicts on further claims of the paper that a plan's runs decide without its stating them."""
+    stated = str((plan.claim or {}).get("id", ""))
+    variants = set(runs.loc[runs["study"] == plan.study, "variant"])
+    found = []
+    for claim in CLAIMS.values():
+        needed = {v for c in claim.contrasts for v in c.variants}
+        if claim.id != stated and claim.kind != "speed" and claim.studies == (plan.study,) and needed <= variants:
+            found.append(Judged(plan, _verdict(plan, claim, runs), frozen=False))
+    return found
+
+
+def open_contrasts(judged: Judged) -> tuple[Contrast, ...]:
+    """The contrasts that are not decided after the last complete look, while the claim is not either."""
+    return tuple(p.contrast for p in judged.verdict.parts if p.open)
+
+
+def design_of(plan: Plan) -> Design:
+    """How a plan said that it would be judged. Plans of schema 1 knew neither looks nor strata, nor a shared contradiction."""
+    method: Method = "pooled" if (plan.claim or {}).get("interval") == "pooled" else "paired"
+    if getattr(plan, "schema", 1) < 2:
+        return Design(method=method, shared=False)
+    strata: str | None = getattr(plan, "strata", None)
+    groups = len({run.block.get(strata) for run in plan.runs}) if strata is not None else 1
+    return Design(
+        tuple(plan.seeds), tuple(getattr(plan, "looks", ())) or (len(plan.seeds),), strata, max(groups, 1),
+        getattr(plan, "stop_when_supported", True), getattr(plan, "beside", None), method, len(plan.variants),
+    )  # fmt: skip
+
+
+def _verdict(plan: Plan, claim: Claim, runs: pd.DataFrame) -> Verdict:
+    try:
+        design = design_of(plan)
+        found = judge(claim, runs, allow_partial=True, design=design)
+        return found if design.looks else replace(found, post_hoc=post_hoc(found, plan, runs))
+    except BadInput as error:
+        return refused(claim, runs[runs["study"] == plan.study], str(error))
+
+
+def post_hoc(verdict: Verdict, plan: Plan, runs: pd.DataFrame) -> tuple[str, ...]:
+    """Readings in strata that the plan could not declare: of each setting of its blocks whose values repeat evenly."""
+    found = []
+    for key in dict.fromkeys(k for run in plan.runs for k in run.block):
+        for part in verdict.parts:
+            try:
+                e = contrast(runs, part.contrast.weights, study=plan.study, metric=part.contrast.metric, strata=key,
+                             arms=part.contrast.arms or None)  # fmt: skip
+            except BadInput:
+                continue
+            if e.strata is not None and len(e.strata.means) > 1:
+                found.append(f"Post hoc, one look, in strata not declared before the first run: {part.contrast.name}: "
+                             f"{e.text()}, {e.strata.text()}.")  # fmt: skip
+    return tuple(found)
+
+
 def _judge(read: Read, every: Sequence[Read]) -> tuple[list[Judged], list[str]]:
     """The plan's own claim, then claims of the paper that its variants decide without the plan stating them; refusals.
 
@@ -172,26 +269,11 @@ def _judge(read: Read, every: Sequence[Read]) -> tuple[list[Judged], list[str]]:
     others = [r for r in every if r.plan.study != read.plan.study and r.plan.label == read.plan.label]
     beside = [row for other in others for row in other.rows if _place(row) in places]
     runs = runs_frame(read.rows + beside)
-    own = runs[runs["study"] == read.plan.study]
-    method: Method = "pooled" if (read.plan.claim or {}).get("interval") == "pooled" else "paired"
-
-    def verdict(claim: Claim) -> Verdict:
-        try:
-            return judge(claim, runs, method=method, allow_partial=True)
-        except BadInput as error:
-            return refused(claim, own, str(error))
-
     try:
-        stated = frozen_claim(read.plan)
+        stated = judge_plan(read.plan, runs)
     except BadInput as error:
         return [], [str(error)]
-    found = [Judged(read.plan, verdict(stated))] if stated is not None else []
-    variants = set(own["variant"])
-    for claim in CLAIMS.values():
-        needed = {v for c in claim.contrasts for v in c.variants}
-        if (stated is None or claim.id != stated.id) and claim.studies == (read.plan.study,) and needed <= variants:
-            found.append(Judged(read.plan, verdict(claim), frozen=False))
-    return found, []
+    return [*([] if stated is None else [stated]), *also_decided(read.plan, runs)], []
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:

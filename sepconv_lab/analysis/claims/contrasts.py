@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class Contrast:
     asks: Literal["superior", "equivalent"] = "superior"
     metric: str = PRIMARY
     arms: tuple[tuple[str, ...], ...] = ()
+    paper: float | None = None
+    """The paper's own effect in the same measure."""
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -58,9 +61,19 @@ class AnyOf:
 Node = Union[Contrast, AllOf, AnyOf]
 
 
-def better(study: str, variant: str, *, than: str, name: str = "", metric: str = PRIMARY) -> Contrast:
-    """`variant` errs less than `than` (or is faster, with a metric of speed)."""
-    return Contrast(name or f"{variant} better than {than}", study, {than: 1.0, variant: -1.0}, metric=metric)
+def better(
+    study: str,
+    variant: str,
+    *,
+    than: str,
+    name: str = "",
+    metric: str = PRIMARY,
+    paper: tuple[float, float] | None = None,
+) -> Contrast:
+    """`variant` errs less than `than` (or is faster, with a metric of speed). paper: the accuracies of the two in the paper."""
+    effect = None if paper is None else math.log((1 - paper[1]) / (1 - paper[0]))
+    words = name or f"{variant} better than {than}"
+    return Contrast(words, study, {than: 1.0, variant: -1.0}, metric=metric, paper=effect)
 
 
 def same(study: str, variant: str, *, as_: str, name: str = "") -> Contrast:

@@ -1,172 +1,31 @@
-"""From runs to a verdict on a claim, in words that never say more than the interval does."""
+"""From runs to a verdict on a claim: the contrasts at their looks, what stands beside them, and the rules on top."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import pandas as pd
 
 from ...config import BadInput
 from ..stats import checks, outcomes
-from ..stats.effects import Effect, Method, contrast
-from .contrasts import AllOf, AnyOf, Claim, Contrast
+from ..stats.effects import Effect, Method, contrast, strata_of
+from .contrasts import Claim, Contrast
+from .design import ERROR, Design
 from .of_the_paper import CLAIMS
-from .rules import Outcome, Ruling, decide, levels, rule
-from .where import where
+from .rules import Ruling, decide, errors, rule, still_open
+from .where import training, where
+from .wording import MEANINGLESS, SEEDS_FOR_A_VERDICT, Part, Verdict, refusal
+
+__all__ = [
+    "MEANINGLESS", "PLACE", "SEEDS_FOR_A_VERDICT", "TABLE", "Part", "Verdict", "judge", "judge_all", "refused",
+    "verdict_table",
+]  # fmt: skip
 
 PLACE = ("scale", "data.name")
 """What a verdict is for: one of each."""
-SEEDS_FOR_A_VERDICT = 6
-LEVEL = 0.95
-METHODS = {"paired": "paired over seeds", "pooled": "spread pooled over variants and seeds"}
-MEANINGLESS = "smoke"
-"""The scale whose numbers mean nothing; whatever its seeds, it is a pilot."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One contrast with its effect and what its own interval says."""
-
-    contrast: Contrast
-    effect: Effect
-    ruling: Ruling
-
-    def text(self) -> str:
-        return f"{self.contrast.name}: {self.effect.text()}: {self.ruling.label}"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a set of runs says about a claim. `refused`: the runs cannot be compared, `reason` says why."""
-
-    claim: Claim
-    ruling: Ruling
-    parts: tuple[Part, ...]
-    """The contrasts that decide."""
-    also: tuple[Part, ...]
-    """Contrasts beside it, each at 95 %, that decide nothing."""
-    not_run: tuple[tuple[str, str], ...]
-    """Of those, the ones that could not be computed, with the reason."""
-    scale: str
-    data: str
-    hardware: str
-    diverged: tuple[str, ...] = ()
-    """Per variant with diverged runs: their rate with its exact interval, in words."""
-    reason: str = ""
-
-    @property
-    def outcome(self) -> Outcome:
-        return self.ruling.outcome
-
-    @property
-    def n(self) -> int:
-        """Seeds: the fewest among the parts."""
-        return min((p.effect.n for p in self.parts), default=0)
-
-    @property
-    def planned(self) -> int:
-        return max((p.effect.planned for p in self.parts), default=0)
-
-    @property
-    def pilot(self) -> bool:
-        return self.n < SEEDS_FOR_A_VERDICT or self._meaningless
-
-    @property
-    def _meaningless(self) -> bool:
-        return self.scale.partition("_")[0] == MEANINGLESS  # smoke_tuned too
-
-    @property
-    def label(self) -> str:
-        """E.g. "supported (materially), pilot"."""
-        return self.ruling.label + (", pilot" if self.pilot and self.outcome != "refused" else "")
-
-    @property
-    def absent(self) -> tuple[str, ...]:
-        """Runs that were planned and could not be used, by name."""
-        return tuple(dict.fromkeys(name for p in self.parts for name in p.effect.absent))
-
-    def text(self) -> str:
-        """A paragraph: verdict, every effect with its interval, data and scale, and what it does not show."""
-        claim = self.claim
-        lines = [f"{claim.id} {self.label}. {claim.statement} ({claim.place})."]
-        if self.outcome == "refused":
-            return lines[0] + f"\n  {self.reason}"
-        lines += ["  " + p.text() for p in self.parts]
-        lines += ["  " + words for words in self.reading]
-        lines += [f"  Not deciding: {p.contrast.name}: {p.effect.text()}" for p in self.also]
-        lines += [f"  Not compared: {'; '.join(self.not_compared)}."] if self.not_run else []
-        lines += [f"  {words}" for words in self.diverged]
-        if self.absent:
-            lines.append(f"  Partial, without: {', '.join(self.absent)}.")
-        lines.append(f"  On {self.data}; scale {self.scale}; {self.hardware}.")
-        lines += ["  " + c for c in self.caveats]
-        return "\n".join(lines)
-
-    @property
-    def not_compared(self) -> tuple[str, ...]:
-        """The contrasts beside the verdict that could not be computed; with the reason, unless they were not run."""
-        unrun = ("no run of study", "no run of variant")
-        return tuple(name if why.startswith(unrun) else f"{name} ({why})" for name, why in self.not_run)
-
-    @property
-    def reading(self) -> tuple[str, ...]:
-        """How to read the numbers, in sentences: their sign and unit, what the interval says, how many seeds would settle it."""
-        first = self.parts[0]
-        basis = f"smallest effect {self.claim.smallest_effect:g}; {METHODS[first.effect.method]}"
-        found = [f"Positive is as claimed; in {first.contrast.unit}; {basis}.", _meaning(self.ruling, self.claim)]
-        if self.outcome == "inconclusive":
-            known = self.ruling.seeds_to_settle
-            seeds = "more than 1000" if known is None else f"about {known}"
-            found.append(f"Seeds that would likely settle it, if estimate and spread stay: {seeds}.")
-        return tuple(found)
-
-    @property
-    def caveats(self) -> tuple[str, ...]:
-        """What keeps the verdict small: pilot, scale, what a lab-scale result does not show."""
-        found = []
-        if self._meaningless:
-            found.append("Pilot: at the smoke scale the numbers mean nothing.")
-        elif self.pilot:
-            found.append(
-                f"Pilot: {self.n} {'seed' if self.n == 1 else 'seeds'}, a verdict takes {SEEDS_FOR_A_VERDICT}."
-            )
-        return (*found, f"Does not show: {self.claim.not_shown}.")
-
-
-def _meaning(ruling: Ruling, claim: Claim) -> str:
-    d = f"{claim.smallest_effect:g}"
-    if ruling.outcome == "not judged":
-        return "Nothing can be said: there is no interval."
-    if claim.contrasts[0].asks == "equivalent":
-        said = {"supported": f"Every interval lies within ±{d}.", "contradicted": f"An interval lies beyond ±{d}."}
-        return said.get(ruling.outcome, f"Not every interval lies within ±{d}, and none beyond it.")
-    whole: dict[type, dict[str, str]] = {AllOf: _OF_ALL, AnyOf: _OF_ANY}
-    words = whole.get(type(claim.decides), _OF_ONE)[ruling.outcome]
-    if ruling.outcome == "supported":
-        return words.format(f"at {d} or above" if ruling.materially else f"above zero, not at {d} or above")
-    if ruling.outcome == "inconclusive":
-        return f"{words} gains of {d} or more are {'excluded' if ruling.material_gain_excluded else 'possible'}."
-    return words.format(d)
-
-
-_OF_ONE = {
-    "supported": "The interval lies {}.", "contradicted": "The interval lies below zero.",
-    "negligible": "The interval lies within ±{}.", "inconclusive": "The interval holds zero;",
-}  # fmt: skip
-_OF_ALL = {
-    "supported": "Every part's interval lies above zero, the least bound {}.",
-    "contradicted": "A part's interval lies below zero.",
-    "negligible": "A part's interval lies within ±{0} or ends below {0}, and no part's goes down to -{0}.",
-    "inconclusive": "Not every part's interval lies above zero, and none lies below; for all parts at once,",
-}
-_OF_ANY = {
-    "supported": "A part's interval lies above zero, the greatest bound {}.",
-    "contradicted": "Every part's interval lies below zero.",
-    "negligible": "Every part's interval ends below {0}, and one begins above -{0}.",
-    "inconclusive": "No part's interval lies above zero, and not all lie below;",
-}
+LEVEL = 1 - ERROR
 
 
 def judge(
@@ -176,42 +35,175 @@ def judge(
     method: Method = "paired",
     allow_partial: bool = False,
     test_examples: int | None = None,
+    design: Design | None = None,
 ) -> Verdict:
     """The verdict on one claim from a runs frame of one scale and one data set; rows of other studies are ignored.
 
-    method: `pooled` only where the study declared it before its first run. Raises BadInput for whatever `checks`
-    refuses.
+    design: the looks and strata that the study declared before its first run; by default one look at all seeds of the frame.
+    method: `pooled` only where the study declared it. With looks, a contrast's first verdict stands, whatever later seeds say.
+    Raises BadInput for whatever `checks` refuses, and for claims on speed, which `speed` judges.
     """
+    if claim.kind == "speed":
+        raise BadInput(
+            f"{claim.id} is judged from results of `bench step`, never from the records of runs: see `claims.speed`"
+        )
+    plan = design or Design(method=method)
 
-    def effect(c: Contrast, level: float, rows: pd.DataFrame = runs) -> Effect:
-        return contrast(
-            rows, c.weights, study=c.study, name=c.name, metric=c.metric, level=level, method=method,
-            allow_partial=allow_partial, arms=c.arms or None, test_examples=test_examples,
+    def effect(c: Contrast, rows: pd.DataFrame, sides: tuple[float, float], partial: bool = allow_partial) -> Effect:
+        level, against = map(plan.level, sides)
+        found = contrast(
+            rows, c.weights, study=c.study, name=c.name, metric=c.metric, level=level, against=against,
+            strata=plan.strata, method=plan.method, allow_partial=partial, arms=c.arms or None, test_examples=test_examples,
         )  # fmt: skip
+        return replace(found, overall=1 - sides[0]) if plan.sequential else found
 
-    d = claim.smallest_effect
-    effects = [effect(c, level) for c, level in zip(claim.contrasts, levels(claim.decides, LEVEL), strict=True)]
-    parts = [
-        Part(c, e, rule(e.low, e.high, d, c.asks, e.estimate)) for c, e in zip(claim.contrasts, effects, strict=True)
-    ]
+    parts, ruling = _at_looks(claim, runs, plan, effect)
+    last = max((p.look for p in parts), default=0)
+    seeds = set(plan.seeds[: plan.looks[last - 1]]) if last else set(plan.seeds)
     used = _used(claim, runs)
-    beside = _as_placed(runs, used)
-    also, not_run = [], []
+    rows = runs[runs["seed"].isin(seeds)] if seeds else runs
+    used = used[used["seed"].isin(seeds)] if seeds else used
+    beside, also, not_run = _as_placed(rows, used), [], []
     for c in claim.also:
         try:
-            e = effect(c, LEVEL, beside)
+            e = effect(c, beside, (ERROR, ERROR), True if plan.looks else allow_partial)
         except BadInput as error:
             not_run.append((c.name, str(error)))
         else:
-            also.append(Part(c, e, rule(e.low, e.high, d, c.asks, e.estimate)))
-    scale, data, hardware = where(used)
-    ended = outcomes.divergence(used)
-    lost = [
-        f"{row.variant} diverged in {row.diverged} of {row.n} runs (95 % [{row.low:.2f}, {row.high:.2f}]): chance."
-        for row in ended[ended["diverged"] > 0].itertuples()
+            also.append(Part(c, e, rule(e.low, e.high, claim.smallest_effect, c.asks, e.estimate)))
+    return Verdict(
+        claim, ruling, tuple(parts), tuple(also), tuple(not_run), *where(used), diverged=_diverged(parts, used),
+        training=training(used), mix=_mix(parts, used, plan), design=plan,
+        beside=tuple(_second(parts, rows, plan, effect)),
+    )  # fmt: skip
+
+
+Measure = Callable[..., Effect]
+
+
+def _at_looks(claim: Claim, runs: pd.DataFrame, plan: Design, effect: Measure) -> tuple[list[Part], Ruling]:
+    """Every contrast at the look at which it was decided, or at the last complete one; and the ruling on the claim."""
+    d, node = claim.smallest_effect, claim.decides
+    shares = errors(node, ERROR, shared=plan.shared)
+    if not plan.looks:
+        effects = [effect(c, runs, share) for c, share in zip(claim.contrasts, shares, strict=True)]
+        return [_part(c, e, d) for c, e in zip(claim.contrasts, effects, strict=True)], decide(node, effects, d)
+    effects = [_before(c, runs, plan) for c in claim.contrasts]
+    at = [0] * len(effects)
+    ended = _ended(runs)
+    for number, size in enumerate(plan.looks, 1):
+        seeds = plan.seeds[:size]
+        rows = runs[runs["seed"].isin(seeds)]
+        undecided = still_open(node, effects, d, when_supported=plan.stop_when_supported)
+        moved = False
+        for i, c in enumerate(claim.contrasts):
+            done = rule_of(effects[i], c, d).stops(plan.stop_when_supported)
+            there = all((c.study, v, s) in ended for v, w in c.weights.items() if w for s in seeds)
+            if undecided[i] and not done and there and at[i] == number - 1:
+                effects[i], at[i], moved = effect(c, rows, shares[i], False), number, True
+        if not moved:
+            break
+    last = max(at) == len(plan.looks)
+    waiting = still_open(node, effects, d, when_supported=plan.stop_when_supported or last)
+    parts = [
+        replace(_part(c, e, d), look=look, open=is_open)
+        for c, e, look, is_open in zip(claim.contrasts, effects, at, waiting, strict=True)
     ]
-    ruling = decide(claim.decides, effects, d)
-    return Verdict(claim, ruling, tuple(parts), tuple(also), tuple(not_run), scale, data, hardware, tuple(lost))
+    return parts, decide(node, effects, d)
+
+
+def rule_of(e: Effect, c: Contrast, smallest: float) -> Ruling:
+    """What an effect's own interval says."""
+    return rule(e.low, e.high, smallest, c.asks, e.estimate, e.against)
+
+
+def _part(c: Contrast, e: Effect, smallest: float) -> Part:
+    return Part(c, e, rule_of(e, c, smallest))
+
+
+def _ended(runs: pd.DataFrame) -> set[tuple[str, str, int]]:
+    rows = runs[runs["status"].isin(checks.USABLE)]
+    return set(zip(rows["study"], rows["variant"], rows["seed"], strict=True))
+
+
+def _before(c: Contrast, runs: pd.DataFrame, plan: Design) -> Effect:
+    """A contrast before its first look: an estimate without an interval, so that nobody looks earlier than declared."""
+    mine = checks.of_variants(checks.of_study(runs, c.study), [v for v, w in c.weights.items() if w])
+    rows = mine[mine["seed"].isin(plan.seeds[: plan.looks[0]])]
+    usable = rows[rows["status"].isin(checks.USABLE)]
+    whole = usable.groupby("seed")["variant"].nunique() == rows["variant"].nunique()
+    waits = f"before the first look, at {plan.looks[0]} seeds"
+    if not whole.any():
+        return Effect(c.name, math.nan, math.nan, math.nan, math.nan, 0, plan.looks[0], math.nan, math.nan, plan.method,
+                      c.metric, not_yet=waits)  # fmt: skip
+    checks.comparable(usable, c.arms or None)
+    alone = contrast(
+        rows[rows["seed"].isin(whole[whole].index)], c.weights, study=c.study, name=c.name, metric=c.metric,
+        arms=c.arms or None,
+    )  # fmt: skip
+    return replace(alone, planned=plan.looks[0], low=math.nan, high=math.nan, se=math.nan, not_yet=waits)
+
+
+def _second(parts: list[Part], rows: pd.DataFrame, plan: Design, effect: Measure) -> Iterable[Part]:
+    """The declared second line: each contrast in the other measure, over the same seeds."""
+    for part in parts if plan.beside is not None else ():
+        assert plan.beside is not None
+        c = replace(part.contrast, metric=str(plan.beside["metric"]), paper=None)
+        if part.effect.not_yet:
+            continue
+        seeds = plan.seeds[: plan.looks[part.look - 1]] if part.look else rows["seed"].unique()
+        e = effect(c, rows[rows["seed"].isin(seeds)], (ERROR, ERROR), part.look == 0)
+        yield replace(_part(c, e, float(plan.beside["smallest_effect"])), look=part.look)
+
+
+def _diverged(parts: list[Part], used: pd.DataFrame) -> tuple[str, ...]:
+    """Where a run diverged: its variant's rate, and every contrast of it among the seeds in which all runs converged."""
+    ended = outcomes.divergence(used)
+    lost = ended[ended["diverged"] > 0]
+    said = [
+        f"{row.variant} diverged in {row.diverged} of {row.n} runs (95 % [{row.low:.2f}, {row.high:.2f}]): chance."
+        for row in lost.itertuples()
+    ]
+    for p in parts:
+        mine = used[used["variant"].isin([v for v, w in p.contrast.weights.items() if w])]
+        out = mine.loc[mine["status"] == "diverged", "seed"].unique()
+        if not len(out) or p.effect.not_yet:
+            continue
+        rest = mine[~mine["seed"].isin(out)]
+        try:
+            among = contrast(rest, p.contrast.weights, name=p.contrast.name, metric=p.contrast.metric, allow_partial=True,
+                             arms=p.contrast.arms or None).text()  # fmt: skip
+        except BadInput:
+            among = "no seed in which all converged"
+        said.append(f"Among converged seeds, {p.contrast.name}: {among}.")
+    return tuple(said)
+
+
+def _mix(parts: list[Part], used: pd.DataFrame, plan: Design) -> tuple[str, ...]:
+    """Where seeds ran on several kinds of machines: which, and every contrast on each. Refuses kinds that stand for strata."""
+    ended = used[used["status"].isin(checks.USABLE)]
+    kinds = checks.kinds(ended)
+    if not kinds:
+        return ()
+    if plan.strata is not None:
+        checks.not_aligned(kinds, dict(zip(kinds, strata_of(ended, plan.strata, kinds), strict=True)))
+    groups: dict[str, list[int]] = {}
+    for seed, kind in kinds.items():
+        groups.setdefault(kind, []).append(seed)
+    said = [f"Seeds ran on several kinds of machines: {'; '.join(f'{k} (n={len(s)})' for k, s in groups.items())}."]
+    for p in parts:
+        each = []
+        for kind, seeds in groups.items():
+            rows = ended[ended["seed"].isin(seeds)]
+            try:
+                e = contrast(
+                    rows, p.contrast.weights, metric=p.contrast.metric, allow_partial=True, arms=p.contrast.arms or None
+                )
+            except BadInput:
+                continue
+            each.append(f"{kind} {e.estimate:+.3f} (n={e.n})")
+        said.append(f"By kind, {p.contrast.name}: {'; '.join(each)}.")
+    return tuple(said)
 
 
 def _used(claim: Claim, runs: pd.DataFrame) -> pd.DataFrame:
@@ -237,13 +229,13 @@ def judge_all(
     method: Method = "paired",
     allow_partial: bool = False,
 ) -> list[Verdict]:
-    """One verdict for each claim, scale and data set that has runs of a deciding study.
+    """One verdict for each claim, scale and data set that has runs of a deciding study; none on speed, which runs do not decide.
 
     Runs without a scale or data set (such as missing ones) belong to every one of their study.
     Runs that cannot be compared give a verdict `refused` with the reason, so that one bad study hides no other.
     """
     checks.columns(runs, ("study", "variant", "seed", "status", "scale"))
-    every = list(claims.values()) if isinstance(claims, Mapping) else list(claims)
+    every = [c for c in (claims.values() if isinstance(claims, Mapping) else claims) if c.kind != "speed"]
     keys = [c for c in PLACE if c in runs.columns]
     found = []
     for claim in every:
@@ -265,7 +257,7 @@ def judge_all(
 
 def refused(claim: Claim, runs: pd.DataFrame, reason: str) -> Verdict:
     """The verdict on runs that cannot be compared, with the reason."""
-    return Verdict(claim, Ruling("refused", math.nan, math.nan, math.nan), (), (), (), *where(runs), reason=reason)
+    return refusal(claim, reason, *where(runs))
 
 
 TABLE = (

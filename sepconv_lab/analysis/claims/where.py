@@ -23,6 +23,22 @@ def where(runs: pd.DataFrame) -> tuple[str, str, str]:
     return _one(ended, "scale") or "unknown", ", ".join(words) + note, machine or "hardware not recorded"
 
 
+def training(runs: pd.DataFrame) -> str:
+    """How long and how large runs were, in words: "3 epochs, width 0.5, 50,314 parameters". Empty where nothing is known."""
+    ended = runs[runs["status"].isin(USABLE)] if "status" in runs.columns else runs
+
+    def span(column: str, form: str) -> str:
+        values = ended[column].dropna().astype(float) if column in ended.columns else pd.Series(dtype=float)
+        if values.empty:
+            return ""
+        low, high = format(values.min(), form), format(values.max(), form)
+        return low if low == high else f"{low} to {high}"
+
+    epochs, width, params = span("train.epochs", "g"), span("model.width", ".4g"), span("params_total", ",.0f")
+    said = [f"{epochs} {'epoch' if epochs == '1' else 'epochs'}"] if epochs else []
+    return ", ".join([*said, *([f"width {width}"] if width else []), *([f"{params} parameters"] if params else [])])
+
+
 def _one(runs: pd.DataFrame, column: str) -> str:
     if column not in runs.columns:
         return ""

@@ -21,7 +21,9 @@ def cells(judged: Judged) -> tuple[str, ...]:
     v = judged.verdict
     number = "" if v.outcome == "refused" else _effect(v)
     seeds = "-" if not v.parts else f"{v.n} of {v.planned}" if v.n < v.planned else str(v.n)
-    where = f"{v.data}; {judged.plan.label}" + ("" if v.outcome == "refused" else f"; {v.hardware}")
+    seeds += f", look {v.look} of {len(v.design.looks)}" if v.design.sequential else ""
+    trained = f"; after {v.training}" if v.training else ""
+    where = f"{v.data}; {judged.place}{trained}" + ("" if v.outcome == "refused" else f"; {v.hardware}")
     return (
         f"{v.claim.id} {v.claim.statement}", judged.label, number or v.reason, seeds, where, v.claim.not_shown,
     )  # fmt: skip
@@ -78,5 +80,5 @@ def as_markdown(board: Board, columns: Sequence[str] = HEADER) -> str:
 
 def as_paragraphs(board: Board) -> str:
     """Every verdict whole: each part with its interval, what is absent, what it does not show."""
-    found = [f"{j.plan.name}{'' if j.frozen else ', not stated in the plan'}\n{j.verdict.text()}" for j in board.judged]
+    found = [f"{j.name}{'' if j.frozen else ', not stated in the plan'}\n{j.verdict.text()}" for j in board.judged]
     return "\n\n".join([*found, *board.notes])

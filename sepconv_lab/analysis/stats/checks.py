@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -11,8 +11,12 @@ from ...config.messages import did_you_mean
 
 USABLE = ("finished", "diverged")
 UNUSABLE = ("failed", "altered", "interrupted", "running", "missing")
-COMPARABLE = ("scale", "precision", "hardware_class", "recipe")
+COMPARABLE = ("scale", "precision", "recipe")
 """Columns that must have one value throughout a comparison, beside the data digest."""
+WITHIN_SEED = ("hardware_class", "device", "threads", "world_size", "fused")
+"""Columns of the machine, which must have one value within a seed and may differ between seeds; libraries too (`machine`)."""
+NOT_COMPUTING = ("hydra-core", "matplotlib", "omegaconf", "sepconv_lab", "wandb")
+"""Libraries on which no result depends; the package's own part is `recipe`."""
 
 
 def name(study: object, variant: object, seed: object) -> str:
@@ -98,6 +102,58 @@ def uniform(runs: pd.DataFrame, column: str) -> None:
         raise BadInput(f"mixed {column} inside a comparison: {found}. Filter the frame to one, or run the others again")
 
 
+def machine(runs: pd.DataFrame) -> list[str]:
+    """The columns of the frame that say on what machine and with which libraries a run was made."""
+    libraries = (c for c in runs.columns if c.startswith("versions.") and c.partition(".")[2] not in NOT_COMPUTING)
+    return [*(c for c in WITHIN_SEED if c in runs.columns), *libraries]
+
+
+def uniform_within_seeds(runs: pd.DataFrame) -> None:
+    """Refuse machines or libraries that differ within a seed, and runs that do not say their hardware class."""
+    columns(runs, ("hardware_class",))
+    if runs["hardware_class"].isna().any():
+        uniform(runs, "hardware_class")
+    for column in machine(runs):
+        if runs[column].nunique(dropna=False) > 1:
+            for _, rows in runs.groupby("seed"):
+                if rows[column].nunique(dropna=False) > 1:
+                    uniform(rows, column)
+
+
+def kinds(runs: pd.DataFrame) -> dict[int, str]:
+    """Seed -> the kind of machine that it ran on, in words, e.g. "AMD EPYC, AVX2, threads 2"; none where all seeds ran on one.
+
+    runs: finished or diverged, alike within each seed.
+    """
+    differ = [c for c in machine(runs) if runs[c].nunique(dropna=False) > 1]
+    if not differ:
+        return {}
+    named = ["hardware_class", *(c for c in differ if c != "hardware_class")]
+    first = runs.drop_duplicates("seed").sort_values("seed")
+
+    def word(column: str, value: object) -> str:
+        return str(value) if column in ("hardware_class", "device") else f"{column.removeprefix('versions.')} {value}"
+
+    rows = first[["seed", *named]].itertuples(index=False)
+    return {int(seed): ", ".join(map(word, named, values)) for seed, *values in rows}
+
+
+def not_aligned(kind: Mapping[int, str], stratum: Mapping[int, str]) -> None:
+    """Refuse kinds of machines that stand for strata: where seeds fall apart into groups that share neither, what is between
+    the groups may be the one or the other."""
+    if not kind:
+        return
+    groups: list[set[str]] = []
+    for seed, label in stratum.items():
+        mine = {f"kind {kind[seed]}", f"stratum {label}"}
+        joined = [g for g in groups if g & mine]
+        groups = [g for g in groups if not g & mine] + [mine.union(*joined)]
+    if len(groups) > 1:
+        apart = "; ".join(", ".join(sorted(g)) for g in groups)
+        raise BadInput(f"kinds of machines are aligned with strata, so that neither can be told from the other: {apart}. Run "
+                       "seeds of each stratum on each kind")  # fmt: skip
+
+
 def one_digest(runs: pd.DataFrame) -> None:
     """Refuse runs on different data.
 
@@ -115,13 +171,14 @@ def one_digest(runs: pd.DataFrame) -> None:
 
 
 def comparable(runs: pd.DataFrame, arms: Sequence[Iterable[str]] | None = None) -> None:
-    """Refuse mixed scales, precisions, hardware classes, recipes or data digests.
+    """Refuse scales, precisions, recipes or data digests that are mixed, and machines or libraries that are within a seed.
 
     arms: groups of variants that must share their data; by default all of them. A difference of differences may span
     two data sets (claim C2) as long as each difference is within one.
     """
     for column in COMPARABLE:
         uniform(runs, column)
+    uniform_within_seeds(runs)
     for arm in arms if arms is not None else [runs["variant"].unique()]:
         one_digest(runs[runs["variant"].isin(list(arm))])
 

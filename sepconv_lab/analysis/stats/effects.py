@@ -7,6 +7,7 @@ seed. An effect is a linear contrast of variants: weights that sum to zero, appl
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
-from . import checks, intervals, outcomes
+from ...config.messages import did_you_mean
+from . import checks, intervals, outcomes, strata as stratification
 from .intervals import bootstrap, clopper_pearson, t_interval
 from .outcomes import PRIMARY, divergence
 
@@ -26,6 +28,31 @@ __all__ = [
 
 Method = Literal["paired", "pooled"]
 """`paired`: the spread of this contrast over seeds; `pooled`: that of the variant + seed model, of all variants."""
+
+
+@dataclass(frozen=True)
+class Strata:
+    """The strata that an effect is the mean of."""
+
+    key: str
+    """The setting that tells them apart, e.g. data.fold."""
+    means: Mapping[str, float]
+    pooled: tuple[float, float]
+    """The interval with one spread for all of them: beside the one that decides, too short where they spread differently."""
+    p: float
+    """Of the test that the effect is the same in all (stratum x variant)."""
+
+    @property
+    def differ(self) -> bool:
+        """Whether the test rejects at 5 %."""
+        return self.p < 0.05
+
+    def text(self, digits: int = 3) -> str:
+        """E.g. "on average over serif, mono (data.fold); pooled [+0.096, +0.213]; stratum x variant p = 0.002: serif +0.004"."""
+        low, high = self.pooled
+        words = f"on average over {', '.join(self.means)} ({self.key}); pooled [{low:+.{digits}f}, {high:+.{digits}f}]"
+        each = ", ".join(f"{label} {mean:+.{digits}f}" for label, mean in self.means.items())
+        return f"{words}; stratum x variant p = {self.p:.2g}" + (f": {each}" if self.differ else "")
 
 
 @dataclass(frozen=True)
@@ -50,6 +77,19 @@ class Effect:
     """Runs that could not be used, by name."""
     diverged: tuple[str, ...] = ()
     """Runs counted at chance level, by name."""
+    against: tuple[float, float] | None = None
+    """The bounds that a contradiction is judged by, where they are not `low` and `high`."""
+    against_level: float = math.nan
+    strata: Strata | None = None
+    overall: float = math.nan
+    """The level that all looks hold together, where `level` is that of one of several."""
+    not_yet: str = ""
+    """Why no interval is shown, where the seeds are too few to look at."""
+
+    @property
+    def far(self) -> tuple[float, float]:
+        """The bounds that a contradiction is judged by."""
+        return (self.low, self.high) if self.against is None else self.against
 
     @property
     def has_interval(self) -> bool:
@@ -60,6 +100,8 @@ class Effect:
         """Empty where there is one."""
         if self.has_interval:
             return ""
+        if self.not_yet:
+            return self.not_yet
         if self.n < 2:
             return "one seed: no interval"
         return "no spread between seeds: no interval"
@@ -67,10 +109,19 @@ class Effect:
     def text(self, digits: int = 3) -> str:
         """E.g. "+0.051 [+0.030, +0.072], 95 %, n=6"; without an interval the reason; n of planned where they differ."""
         seeds = f"n={self.n}" + (f" of {self.planned}" if self.n < self.planned else "")
+        if math.isnan(self.estimate):
+            return f"no estimate ({self.why_no_interval}), {seeds}"
         if not self.has_interval:
             return f"{self.estimate:+.{digits}f} ({self.why_no_interval}), {seeds}"
         bounds = f"[{self.low:+.{digits}f}, {self.high:+.{digits}f}]"
-        return f"{self.estimate:+.{digits}f} {bounds}, {100 * self.level:.4g} %, {seeds}"
+        return f"{self.estimate:+.{digits}f} {bounds}, {self.how_sure}, {seeds}"
+
+    @property
+    def how_sure(self) -> str:
+        """E.g. "95 %", "95 % over all looks"."""
+        if math.isnan(self.overall):
+            return f"{100 * self.level:.4g} %"
+        return f"{100 * self.overall:.4g} % over all looks"
 
 
 def bonferroni(level: float, contrasts: int) -> float:
@@ -86,6 +137,8 @@ def contrast(
     name: str = "",
     metric: str = PRIMARY,
     level: float = 0.95,
+    against: float | None = None,
+    strata: str | None = None,
     method: Method = "paired",
     allow_partial: bool = False,
     arms: Sequence[Iterable[str]] | None = None,
@@ -94,6 +147,8 @@ def contrast(
     """The effect sum(weight x outcome) over the variants of one study, averaged over seeds.
 
     weights: variant -> weight, summing to zero. arms: groups of variants that must share their data (default: all).
+    against: the level of the interval that a contradiction is judged by (default: `level`). strata: a setting that tells fixed
+    strata apart: the effect is the mean of theirs, its interval Welch and Satterthwaite's.
     Raises BadInput for whatever `checks` refuses; runs that are not there raise unless `allow_partial`.
     """
     if abs(sum(weights.values())) > 1e-9 or not any(weights.values()):
@@ -112,17 +167,53 @@ def contrast(
     w = np.array([weights.get(c, 0.0) for c in columns])
     if complete.empty and method == "paired":
         raise BadInput(f"no seed has all of {', '.join(used)}: nothing to pair. Not usable: {', '.join(absent)}")
-    if method == "paired":
+    shown = None
+    if strata is not None:
+        if method == "pooled":
+            raise BadInput("a spread pooled over variants is not stratified: declare the paired interval")
+        interval, shown = _stratified(complete.to_numpy() @ w, strata_of(chosen, strata, complete.index), strata, level)
+    elif method == "paired":
         interval = intervals.paired(complete.to_numpy(), w, level)
     else:
         interval = intervals.pooled(wide.to_numpy(), w, level)
+    far = None
+    if against is not None and against != level:
+        half = float(intervals.t_quantile(interval.df, against)) * interval.se
+        far = (interval.estimate - half, interval.estimate + half)
     lost = chosen["status"] == "diverged"
     counted = checks.run_names(chosen[lost & chosen["variant"].isin(used)]) if lost.any() else []
     n = len(complete) if method == "paired" else int(wide[used].notna().sum().min())
     return Effect(
         name or _words(weights), *interval[:3], level, n, len(wide), interval.se, interval.df, method, metric, absent,
-        tuple(counted),
+        tuple(counted), far, level if against is None else against, shown,
     )  # fmt: skip
+
+
+def strata_of(runs: pd.DataFrame, key: str, seeds: Iterable[int]) -> list[str]:
+    """The stratum of each seed. Raises BadInput for a key that no run has, or has several values of within a seed."""
+    if key not in runs.columns or runs[key].isna().all():
+        raise BadInput(
+            f"strata: no run has {key!r}.{did_you_mean(key, [c for c in runs.columns if c.startswith('data.')])}"
+        )
+    values = runs.dropna(subset=[key]).groupby("seed")[key].unique()
+    found = []
+    for seed in seeds:
+        here = values.get(seed, ())
+        if len(here) != 1:
+            raise BadInput(f"strata: seed {seed} has {len(here)} values of {key}, not one")
+        found.append(str(here[0]))
+    return found
+
+
+def _stratified(
+    differences: np.ndarray, labels: list[str], key: str, level: float
+) -> tuple[intervals.Interval, Strata]:
+    s = stratification.stratified(differences, labels)
+    estimate, se, df = float(s.estimate), float(s.se), float(s.df)
+    half, pooled = (float(intervals.t_quantile(f, level)) * se for f in (df, s.pooled_df))
+    means = dict(zip(map(str, s.labels), map(float, s.means), strict=True))
+    shown = Strata(key, means, (estimate - pooled, estimate + pooled), float(s.p))
+    return intervals.Interval(estimate, estimate - half, estimate + half, se, df), shown
 
 
 def _words(weights: Mapping[str, float]) -> str:
