@@ -74,11 +74,14 @@ class XceptionBlockConfig(BlockConfig):
     mid_norm: bool = setting(False, "normalisation between the two operations")
     mid_act: Activation = setting(Activation.none, "non-linearity between the two operations")
     segments: Union[int, str] = setting(
-        "channels", "channel segments of the spatial convolution: 1 is dense, `channels` is depthwise", low=1,
+        "channels", "channel segments of the spatial convolution: 1 is dense, `channels` is depthwise", low=1, high=65_536,
         words=("channels",),
     )  # fmt: skip
     depth_multiplier: int = setting(
-        1, "depthwise first: filters per input channel; pointwise first: filtered channels summed per output", low=1
+        1,
+        "depthwise first: filters per input channel; pointwise first: filtered channels summed per output",
+        low=1,
+        high=1024,
     )
 
     @property
@@ -102,9 +105,9 @@ class InceptionBlockConfig(BlockConfig):
     form: Form = setting(
         Form.simplified, "the paper's figure: canonical (1), simplified (2), segments (3), extreme (4)"
     )
-    towers: int = setting(4, "parallel 1x1 -> kxk towers", low=1, needs="form=simplified|segments")
+    towers: int = setting(4, "parallel 1x1 -> kxk towers", low=1, high=1024, needs="form=simplified|segments")
     reduce: float = setting(
-        1.0, "width of the 1x1 against the output", above=0, needs="form=canonical|simplified|segments"
+        1.0, "width of the 1x1 against the output", above=0, high=100, needs="form=canonical|simplified|segments"
     )
     mid_norm: bool = setting(True, "normalisation between the operations")
     mid_act: Activation = setting(Activation.relu, "non-linearity between the operations")

@@ -54,7 +54,7 @@ class ModelConfig:
     padding: Optional[Padding] = setting(
         None, "what `same` padding means where a stride is involved (empty: the size's own)"
     )
-    norm_eps: Optional[float] = setting(None, "BatchNorm epsilon (empty: the size's own)", above=0)
+    norm_eps: Optional[float] = setting(None, "BatchNorm epsilon (empty: the size's own)", above=0, high=1.0)
     norm_momentum: Optional[float] = setting(
         None, "BatchNorm momentum as PyTorch counts it (empty: the size's own)", above=0, high=1
     )
@@ -77,17 +77,17 @@ class SkeletonConfig(ModelConfig):
         Size.auto, "`paper`: the published network; `lab`: for small images; `auto`: paper from 71 pixels up"
     )
     width: float = setting(
-        1.0, "channels of every layer against the size's own; solved when `model.match` is set", above=0
+        1.0, "channels of every layer against the size's own; solved when `model.match` is set", above=0, high=100
     )
     features: Optional[Union[int, str]] = setting(
         None, "channels that feed the classifier whatever the width: `published`, the size's own, or a number (empty: what scaling "
-        "gives)", low=1, words=(PUBLISHED,), neutral=None,
+        "gives)", low=1, high=65_536, words=(PUBLISHED,), neutral=None,
     )  # fmt: skip
-    fc_layers: int = setting(0, "fully connected layers before the logits (the paper's FC head: 2)", low=0)
-    fc_width: int = setting(4096, "units of each fully connected layer", low=1, needs="fc_layers=!0")
+    fc_layers: int = setting(0, "fully connected layers before the logits (the paper's FC head: 2)", low=0, high=20)
+    fc_width: int = setting(4096, "units of each fully connected layer", low=1, high=1_000_000, needs="fc_layers=!0")
     match: Match = setting(Match.none, "solve the width so that this count meets `model.match_to`", identity=False)
     match_to: Optional[Union[int, str]] = setting(
-        None, "the count to meet, or a reference variant as overrides, e.g. 'block=conv'", identity=False,
+        None, "the count to meet, or a reference variant as overrides, e.g. 'block=conv'", identity=False, low=1, high=10**15,
         needs="match=params|body_params|macs",
     )  # fmt: skip
 
@@ -97,7 +97,7 @@ class XceptionConfig(SkeletonConfig):
     """The Xception skeleton (paper, Figure 5): entry, middle and exit flow."""
 
     name: str = setting("xception", "the model's name in the registry")
-    middle_repeats: Optional[int] = setting(None, "modules in the middle flow (empty: the size's own)", low=0)
+    middle_repeats: Optional[int] = setting(None, "modules in the middle flow (empty: the size's own)", low=0, high=200)
     stem: Optional[Stem] = setting(None, "regular or separable stem convolutions (empty: the size's own)")
 
     SIZES: ClassVar[dict[Size, dict[str, Any]]] = {
@@ -125,8 +125,8 @@ class InceptionV3Config(ModelConfig):
         InceptionV3Form.paper,
         "`paper`: the widths and biases that give Table 3's 23,626,728; `keras`: 23,817,352; `torch`: 23,834,568",
     )
-    fc_layers: int = setting(0, "fully connected layers before the logits (the paper's FC head: 2)", low=0)
-    fc_width: int = setting(4096, "units of each fully connected layer", low=1, needs="fc_layers=!0")
+    fc_layers: int = setting(0, "fully connected layers before the logits (the paper's FC head: 2)", low=0, high=20)
+    fc_width: int = setting(4096, "units of each fully connected layer", low=1, high=1_000_000, needs="fc_layers=!0")
 
     has_block: ClassVar[bool] = False
     SIZES: ClassVar[dict[Size, dict[str, Any]]] = {Size.paper: PAPER_CONVENTIONS}

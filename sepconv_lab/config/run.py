@@ -28,10 +28,12 @@ class WandbMode(Enum):
 class WandbConfig:
     """The mirror of the record in Weights & Biases."""
 
-    mode: WandbMode = setting(WandbMode.offline, "`offline` needs no account and no network", identity=False)
-    project: str = setting("sepconv_lab", "project", identity=False)
-    entity: Optional[str] = setting(None, "account or team", identity=False)
-    group: Optional[str] = setting(None, "group, such as a study", identity=False)
+    mode: Optional[WandbMode] = setting(
+        None, "`offline`, which needs no account and no network, unless `WANDB_MODE` says otherwise", identity=False
+    )
+    project: Optional[str] = setting(None, "project (empty: `WANDB_PROJECT`, or sepconv_lab)", identity=False)
+    entity: Optional[str] = setting(None, "account or team (empty: `WANDB_ENTITY`)", identity=False)
+    group: Optional[str] = setting(None, "group, such as a study (empty: `WANDB_RUN_GROUP`)", identity=False)
     name: Optional[str] = setting(None, "display name (empty: the overrides)", identity=False)
     tags: list[str] = setting([], "tags", identity=False)
     notes: Optional[str] = setting(None, "notes", identity=False)

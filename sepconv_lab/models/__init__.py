@@ -18,6 +18,9 @@ from .layers import initialise
 
 __all__ = ["build_model"]
 
+LARGEST = 10**10
+"""Parameters; with gradients, momentum and average a network of so many takes 160 GB."""
+
 
 def build_model(config: RunConfig, num_classes: int, *, device: str | torch.device = "cpu") -> nn.Module:
     """The network of a complete configuration, initialised by its seed; on the meta device, shapes only.
@@ -45,6 +48,9 @@ def check_buildable(config: RunConfig, num_classes: int) -> None:
         network = build_model(config, num_classes, device="meta")
     except (RuntimeError, TypeError, OverflowError) as error:
         raise BadInput(f"model={config.model.name} cannot be built so large: {first_line(error)}") from error
+    count = sum(parameter.numel() for parameter in network.parameters())
+    if count > LARGEST:
+        raise BadInput(f"model={config.model.name} would have {count:,} parameters; more than {LARGEST:,} are refused")
     try:
         network(torch.empty(2, 3, size, size, device="meta"))
     except RuntimeError as error:

@@ -18,6 +18,7 @@ from ..config import RECIPE, BadInput, RunConfig, flat, placements, plain
 from ..config.identity import command, identity, run_id
 from ..console.say import say
 from ..record.record import Record
+from ..record.wandb_mirror import settled
 
 if TYPE_CHECKING:
     import torch
@@ -102,6 +103,7 @@ def check(config: RunConfig, *, network: bool = True) -> int:
     key = os.environ.get("WANDB_API_KEY")
     if key and any(key in str(value) for value in flat(config).values()):
         raise BadInput("a setting holds the key of W&B (WANDB_API_KEY), which never goes into a record")
+    settled(config.wandb)
     environment.resolve_precision(config.train, environment.resolve_device(config.train))
     images, _, _, classes = data.sizes(config.data)
     if network:
@@ -252,7 +254,7 @@ def _carry_out(
                 {k: v for k, v in summary.items() if k != "traceback"},
                 record.path / "checkpoints" / "last.pt" if config.wandb.log_checkpoint else None,
             )
-            summary["wandb"] = {"id": mirror.id, "mode": config.wandb.mode.name, "error": mirror.error}
+            summary["wandb"] = {"id": mirror.id, "mode": mirror.mode, "error": mirror.error}
         record.finish(summary)
     say(f"{record.path}: {summary['status']}{_result(summary)}")
     return summary | {"stopped": stopped}
