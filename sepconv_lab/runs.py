@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .config import BadInput
+from .config import BadInput, bounded
 from .config.fields import as_typed
 from .config.messages import unknown
 from .config.overrides import check_given_once
@@ -73,7 +73,7 @@ def _list(args: argparse.Namespace) -> None:
 def _show(args: argparse.Namespace) -> None:
     run = load(args.run, args.runs_dir)
     print(run.record.path)
-    print((run.record.path / "config.yaml").read_text())
+    print(bounded.read_text(run.record.path / "config.yaml"))
     print(json.dumps(run.summary, indent=1))
     if run.summary["status"] in SEALED and MARK not in run.summary:
         print("no manifest: an earlier version wrote none, and nothing vouches for this record")

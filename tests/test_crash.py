@@ -59,7 +59,7 @@ def bits(record: Path) -> dict[str, Any]:
         "summary": {k: v for k, v in summary.items() if k not in timed},
         "events": deterministic(Record(record.parent, record.name).events()),
         "predictions": predictions,
-        "state": {k: v for k, v in state.items() if k not in ("seconds", "metrics_bytes")},
+        "state": {k: v for k, v in state.items() if k not in ("seconds", "metrics_bytes", "sha256")},
         "files": sorted(str(p.relative_to(record)) for p in record.rglob("*")),
     }
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,10 @@ import pytest
 from sepconv_lab import evaluate
 from sepconv_lab.analysis import __main__ as analysis
 from sepconv_lab.analysis.read.load import load_history, load_runs
-from sepconv_lab.config import BadInput, registry
+from sepconv_lab.compose import compose
+from sepconv_lab.config import BadInput, plain, registry
+from sepconv_lab.config.identity import run_id
+from sepconv_lab.record.record import Record
 from sepconv_lab.report import __main__ as report
 from sepconv_lab.runs import load, main
 from sepconv_lab.study import __main__ as study_command, frozen, planning, reader
@@ -86,13 +91,13 @@ def test_a_network_of_foreign_code_is_built_only_where_that_is_allowed(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The refusal names the modules and the flag; with it they are named again, and run."""
-    run_id = made.run_id(made.FIGURE10, "elu", 0)
+    foreign = made.run_id(made.FIGURE10, "elu", 0)
     with pytest.raises(BadInput, match=r"somewhere/curves.py.*load\(..., allow_imports=True\), or --allow-imports"):
-        load(run_id).network()
-    assert evaluate.main([run_id]) == 2
+        load(foreign).network()
+    assert evaluate.main([foreign]) == 2
     assert "Reading a record runs none" in capsys.readouterr().err
     assert not ran(here)
-    assert load(run_id, allow_imports=True).config.block.name == "curves"
+    assert load(foreign, allow_imports=True).config.block.name == "curves"
     assert "importing" in capsys.readouterr().out
     assert ran(here)
 
@@ -122,3 +127,124 @@ def test_a_changed_plan_runs_no_code_that_it_names(here: Path) -> None:
     with pytest.raises(BadInput, match=r"the plan was changed since it was frozen|changed since plan"):
         frozen.freeze(plan, "runs")
     assert not ran(here)
+
+
+# --- files that are deep, huge, broken, or no files -------------------------------------------------------------------
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(12)
+)
+BROKEN: dict[str, bytes | None] = {
+    "brackets": b"[" * 100_000, "braces": b'{"a":' * 100_000, "dashes": b"- " * 100_000, "questions": b"? " * 100_000,
+    "indented": b"".join(b" " * i + b"a:\n" for i in range(1500)), "bomb": BOMB.encode(), "itself": b"a: &a [*a]",
+    "unknown alias": b"a: *b", "python": b"a: !!python/object/apply:os.system [true]", "bool": b"a: !!bool maybe",
+    "time": b"a: !!timestamp x", "month": b"a: 2026-13-45", "digits": b"a: " + b"1" * 5000, "list key": b"? [a]\n: b",
+    "latin": "a: ä".encode("latin-1"), "nul": b"a\0b", "surrogate": b'{"a": "\\ud800"}', "empty": b"", "two": b"a: 1\n---\nb: 2",
+    "huge": b" " * (5 * 2**20), "folder": None, "pipe": None, "directory link": None,
+}  # fmt: skip
+
+
+def put(path: Path, name: str) -> None:
+    """Something else in a file's place."""
+    if path.is_file() or path.is_symlink():
+        path.unlink()
+    content = BROKEN[name]
+    if content is not None:
+        path.write_bytes(content)
+    elif name == "folder":
+        path.mkdir()
+    elif name == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/")
+
+
+def two_records(runs_dir: Path) -> list[str]:
+    """Two early records whose ids are those of their configurations, without training."""
+    found = []
+    for words in (["block.mid_act=relu"], ["train.lr=0.3"]):
+        config = compose(words)
+        record = Record(runs_dir, run_id(config, "d" * 16))
+        made.write_record(runs_dir, record.run_id, plain(config), made.summary(record.run_id))
+        made.unseal(record.path)
+        found.append(record.run_id)
+    return found
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_whatever_stands_in_a_files_place_is_one_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In place of each file of a record, a plan and a study: exit 2 and a line that names it, in seconds; others are shown."""
+    monkeypatch.chdir(tmp_path)
+    bad, good = two_records(Path("runs"))
+    folder = Path("runs") / bad
+    whole = {n: (folder / n).read_bytes() for n in ("config.yaml", "summary.json", "metrics.jsonl")}
+    began = time.monotonic()
+    for file, content in whole.items():
+        put(folder / file, name)
+        assert main(["list"]) == (0 if file == "metrics.jsonl" else 2)
+        out, err = capsys.readouterr()
+        assert good in out
+        assert (bad in err and err.count("\n") == 1) or (file == "metrics.jsonl" and bad in out)
+        for command in (["show", bad], ["plot", bad], ["diff", bad, good], ["verify", bad]):
+            assert main(command) in (0, 1, 2)
+        capsys.readouterr()
+        assert bad in refusal(lambda: load_runs("runs", allow_partial=True), bad)
+        assert bad in refusal(lambda: load_history("runs", allow_partial=True), bad)
+        remove(folder / file)
+        (folder / file).write_bytes(content)
+    made.write_plan(Path("runs"), {"none": made.config()})
+    plan = made.plan_file(Path("runs"))
+    put(plan, name)
+    assert "plan.json" in refusal(lambda: load_runs("runs"))
+    shutil.rmtree("runs")
+    study_file = Path("experiments/bad/study.yaml")
+    for path in (study_file, Path("experiments/fine/study.yaml")):
+        path.parent.mkdir(parents=True)
+        path.write_text(STUDY)
+    put(study_file, name)
+    assert study_command.main(["list"]) == 2
+    out, err = capsys.readouterr()
+    assert "fine" in out
+    assert "bad/study.yaml" in err
+    assert time.monotonic() - began < 20
+
+
+def refusal(read: Callable[[], object], otherwise: str = "") -> str:
+    """What a reader refuses with, or `otherwise` where it reads."""
+    try:
+        read()
+    except BadInput as error:
+        return str(error)
+    return otherwise
+
+
+def remove(path: Path) -> None:
+    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def test_a_record_without_its_configuration_is_mentioned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lost, good = two_records(Path("runs"))
+    (Path("runs") / lost / "config.yaml").unlink()
+    assert main(["list"]) == 2
+    out, err = capsys.readouterr()
+    assert good in out
+    assert f"{lost}: config.yaml is damaged (No such file" in err
+
+
+@pytest.mark.parametrize(
+    "line", ["factors: {" + ", ".join(f"block.a{i}: [1, 2, 3, 4, 5, 6, 7, 8, 9]" for i in range(12)) + "}",
+             "seeds: 100000000000", "seeds: {looks: [5, 100000000000]}", "blocks: {tiny: {data.seed: {count: 100000000000}}}"],
+)  # fmt: skip
+def test_a_study_too_large_to_plan_is_refused_at_once(tmp_path: Path, line: str) -> None:
+    key = line.partition(":")[0]
+    path = tmp_path / "study.yaml"
+    path.write_text("\n".join([*(x for x in STUDY.splitlines() if not x.startswith(f"{key}:")), line]))
+    began = time.monotonic()
+    with pytest.raises(BadInput, match=key):
+        reader.load(path)
+    assert time.monotonic() - began < 5

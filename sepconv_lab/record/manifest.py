@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import BadInput
+from ..config import BadInput, bounded
 from ..config.identity import hashed
 from ..disk import write_atomically
 
@@ -25,6 +26,8 @@ SEALED = ("finished", "diverged")
 """Ends after which a record never changes. A failed or interrupted run goes on in the same folder."""
 MARK = "manifest"
 """The key of a summary that says which schema of manifest stands beside it."""
+FILES = re.compile(r"(checkpoints/)?[A-Za-z_]+(\.[a-z]+)?")
+"""The names of a record's files; a manifest is not followed out of its folder."""
 ELSEWHERE = ("recipe", "data", "weights", "imports")
 """Names of an identity that are no setting."""
 
@@ -71,16 +74,20 @@ class Manifest:
 def read(folder: Path) -> Manifest | None:
     """The manifest of a record; None where there is none. Raises Altered for a damaged one."""
     try:
-        found = json.loads((folder / NAME).read_bytes())
+        found = bounded.parse_json(bounded.read_bytes(folder / NAME))
         if found["schema"] != SCHEMA:
             raise Altered(f"{folder}: {NAME} has schema {found['schema']}; this version reads {SCHEMA}")
         files = {name: (size, time, digest) for name, (size, time, digest) in found["files"].items()}
+        if not all(FILES.fullmatch(name) and type(size) is int for name, (size, _, _) in files.items()):
+            raise ValueError("not the files of a record")
+        if not isinstance(found["identity"], (dict, type(None))):
+            raise ValueError("identity")
         return Manifest(found["identity"], files)
     except FileNotFoundError:
         return None
     except Altered:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Altered(f"{folder}: {NAME} is damaged ({type(error).__name__})") from error
 
 

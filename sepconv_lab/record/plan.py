@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..config import BadInput, RunConfig, plain
+from ..config import BadInput, RunConfig, bounded, plain
+from ..config.names import path_part
 
 SCHEMA = 2
 """What is written. Schema 1, of before there were looks, is read: one look at all seeds, with a fingerprint of its own."""
@@ -171,8 +172,8 @@ class Plan:
 def from_json(data: bytes | str, where: object = "plan") -> Plan:
     """The plan in the bytes of a plan.json. Raises BadInput for what is no plan, one of another schema, or a changed one."""
     try:
-        raw = json.loads(data)
-    except ValueError as error:
+        raw = bounded.parse_json(data)
+    except bounded.Malformed as error:
         raise BadInput(f"{where}: not a plan ({error})") from error
     plan = from_values(raw, where)
     if plan.plan_id != raw["plan_id"]:
@@ -193,7 +194,12 @@ def from_values(raw: Any, where: object = "plan") -> Plan:
         raise BadInput(f"{where}: not a whole plan, without {', '.join(absent)}")
     if schema == 1 and (later := [k for k in DECIDING if k in raw]):
         raise BadInput(f"{where}: a plan of schema 1 has no {', '.join(later)}; restore the file")
+    for key in ("study", "label", "plan_id"):
+        path_part(raw[key], f"{where}: {key}")
     try:
+        for run in raw["runs"]:
+            if run["run_id"] is not None:
+                path_part(run["run_id"], f"{where}: run")
         values = {"overrides": (), "factors": {}, **{k: v for k, v in raw.items() if k != "plan_id"}}
         values["variants"] = {
             name: Variant(**v | {"overrides": tuple(v["overrides"]), "own": tuple(v["own"])})
@@ -206,15 +212,19 @@ def from_values(raw: Any, where: object = "plan") -> Plan:
         if plan.looks[-1] != len(plan.seeds) or list(plan.looks) != sorted(set(plan.looks)) or plan.looks[0] < 1:
             raise ValueError(f"looks {list(plan.looks)} at {len(plan.seeds)} seeds")
         return plan
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except BadInput:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise BadInput(f"{where}: not a plan ({type(error).__name__}: {error})") from error
 
 
 def read_plan(path: Path) -> Plan:
     """The plan in a file. Raises BadInput as `from_json`."""
     try:
-        return dataclasses.replace(from_json(path.read_bytes(), path), path=path)
+        return dataclasses.replace(from_json(bounded.read_bytes(path, bounded.LARGE), path), path=path)
     except OSError as error:
+        raise BadInput(f"{path}: not a plan ({error.strerror})") from error
+    except bounded.Malformed as error:
         raise BadInput(f"{path}: not a plan ({error})") from error
 
 

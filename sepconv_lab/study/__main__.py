@@ -119,16 +119,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _list(request: Request) -> int:
-    rows = []
+    rows, problems = [], []
     for path in definition.shipped():
-        study = load(path)
-        frozen = frozen_plans(request.runs_dir, study.name)
+        try:
+            study = load(path)
+            frozen = frozen_plans(request.runs_dir, study.name)
+        except BadInput as error:
+            problems.append(str(error))
+            continue
         done = "; ".join(f"{p.label}: {_done(states(p, request.runs_dir))}" for p in frozen)
         claim = study.claim.id if study.claim else "-"
         rows.append([study.name, claim, f"{len(study.variants)} x {len(study.seeds)}", done or "-", study.question])
-    if not rows:
+    if not rows and not problems:
         raise BadInput(f"no study here: none in {definition.EXPERIMENTS}/*/study.yaml")
-    print_table(["study", "claim", "variants x seeds", "finished", "question"], rows)
+    if rows:
+        print_table(["study", "claim", "variants x seeds", "finished", "question"], rows)
+    if problems:
+        raise BadInput("\n".join(problems))
     return 0
 
 

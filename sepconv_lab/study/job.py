@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import BadInput, registry
+from ..config import BadInput, bounded, registry
 from ..disk import write_atomically
 from ..launch.cluster import time_limit
 from ..launch.stopping import StopSign
@@ -32,7 +31,7 @@ def carry_out(launch: str | Path, job: int) -> None:
     KeyboardInterrupt instead.
     """
     path = Path(launch)
-    told = json.loads(path.read_text())
+    told = bounded.parse_json(bounded.read_bytes(path, bounded.LARGE))
     if told["alone"]:
         with time_limit():
             _carry_out(path, told, job, lambda: False)
@@ -97,8 +96,8 @@ class Note:
         self.path = folder / "notes" / f"{planned.run_id}.txt"
 
     def read(self) -> str:
-        with contextlib.suppress(FileNotFoundError):
-            return self.path.read_text()
+        with contextlib.suppress(OSError, bounded.Malformed):
+            return bounded.read_text(self.path)
         return ""
 
     def write(self, words: str, trace: str) -> None:

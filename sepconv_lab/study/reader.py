@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import yaml
 from .. import compose as composing
 from ..analysis.claims import of_the_paper as claims
 from ..analysis.claims.contrasts import CONTRAST
-from ..config import BadInput
+from ..config import BadInput, bounded
 from ..config.fields import as_typed
 from ..config.identity import is_execution
 from ..record import metrics
@@ -27,20 +29,27 @@ def load(name: str | Path) -> Study:
     """The study of a name or a path. Raises BadInput with every problem of the file, one per line."""
     path = find(str(name))
     try:
-        raw = yaml.load(path.read_text(), Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        raise BadInput(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        raw = bounded.parse_yaml(bounded.read_bytes(path), _StrictLoader)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+    except bounded.Malformed as error:
+        raise BadInput(f"{path}: not YAML: {error}") from error
     return _Reader(path, raw).study()
+
+
+MOST = 10_000
+"""Seeds, or combinations of factors, of one study."""
 
 
 class _StrictLoader(yaml.SafeLoader):
     """YAML keeps the last of two equal keys; a study that lost a variant so would not say it."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(k, deep=True) for k, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
+        keys = set[Any]()
+        for key in (self.construct_object(k, deep=True) for k, _ in node.value):
+            if key in keys:
                 raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
+            keys.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -138,7 +147,10 @@ class _Reader:
             for axis, level in part.items():
                 if level not in self.factors.get(axis, ()):
                     self.bad(f"exclude: {axis}: {level} is no level of the factors")
-        for levels in itertools.product(*self.factors.values()) if self.factors else ():
+        cells = math.prod(map(len, self.factors.values()))
+        if cells > MOST:
+            self.bad(f"factors: {cells:,} combinations; at most {MOST:,} are planned")
+        for levels in itertools.product(*self.factors.values()) if self.factors and cells <= MOST else ():
             cell = dict(zip(self.factors, levels, strict=True))
             if not any(part.items() <= cell.items() for part in drop):
                 name = " ".join(f"{axis.rpartition('.')[2]}={level}" for axis, level in cell.items())
@@ -173,6 +185,9 @@ class _Reader:
                     self.bad(f"blocks: {scale}: {key} is set by {taken[key]} too")
                 else:
                     found[scale][str(key)] = tuple(map(as_typed, values))
+            if math.prod(map(len, found[scale].values())) > MOST:
+                self.bad(f"blocks: {scale}: more than {MOST:,} combinations")
+                found[scale] = {}
             if not found[scale]:
                 self.bad(
                     f"blocks: {scale}: settings of the data with lists of values, such as {{data.seed: [0, 1, 2]}}"
@@ -184,7 +199,7 @@ class _Reader:
         if isinstance(raw, dict):
             self.known(raw, ("first", "count"), f"{where}: ")
             first, count = raw.get("first", 0), raw.get("count")
-            if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in (first, count)):
+            if any(isinstance(n, bool) or not isinstance(n, int) or n < 0 for n in (first, count)) or count > MOST:
                 return []
             return list(range(first, first + count))
         return raw if isinstance(raw, list) else []
@@ -214,7 +229,7 @@ class _Reader:
 
     def look_numbers(self, raw: Any, where: str) -> tuple[int, ...]:
         whole = isinstance(raw, list) and raw and all(isinstance(n, int) and not isinstance(n, bool) for n in raw)
-        if not whole or raw[0] < 1 or any(b <= a for a, b in itertools.pairwise(raw)):
+        if not whole or raw[0] < 1 or raw[-1] > MOST or any(b <= a for a, b in itertools.pairwise(raw)):
             self.bad(f"{where}: {raw} is not allowed: numbers of seeds, increasing, such as [5, 10, 20]")
             return (1,)
         return tuple(raw)
@@ -383,13 +398,16 @@ class _Reader:
 def seed_list(raw: Any) -> tuple[int, ...]:
     """6 -> 0 to 5; [3, 4] -> 3, 4; "0,1" as on a command line too. Raises BadInput for repeated or impossible ones."""
     if isinstance(raw, str):
-        raw = yaml.safe_load(raw if "," not in raw or raw.startswith("[") else f"[{raw}]")
-    if isinstance(raw, int) and not isinstance(raw, bool):
+        try:
+            raw = bounded.parse_yaml(raw if "," not in raw or raw.startswith("[") else f"[{raw}]")
+        except bounded.Malformed as error:
+            raise BadInput(f"seeds={raw}: {error}") from error
+    if isinstance(raw, int) and not isinstance(raw, bool) and raw <= MOST:
         raw = list(range(raw))
     good = isinstance(raw, list) and raw and all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in raw)
     if not good:
-        raise BadInput(f"seeds={raw} is not allowed: how many (6), or a list of whole numbers >= 0")
-    repeated = sorted({s for s in raw if raw.count(s) > 1}) if len(set(raw)) < len(raw) else []
+        raise BadInput(f"seeds={raw} is not allowed: how many (6; at most {MOST:,}), or a list of whole numbers >= 0")
+    repeated = sorted(s for s, n in Counter(raw).items() if n > 1) if len(set(raw)) < len(raw) else []
     if repeated:
         raise BadInput(f"seeds: {', '.join(map(str, repeated))} repeated; every seed once")
     return tuple(raw)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import BadInput
+from ..config import BadInput, bounded
 from ..config.messages import first_line
 from ..console.progress import duration
 from ..console.tables import print_table
@@ -110,6 +109,6 @@ def _last_event(path: Path) -> dict[str, Any]:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - 4096))
             lines = file.read().split(b"\n")
-        return dict(json.loads(lines[-2])) if len(lines) > 1 else {}
-    except (OSError, ValueError):
+        return dict(bounded.parse_json(lines[-2])) if len(lines) > 1 else {}
+    except (OSError, ValueError, TypeError):
         return {}

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import BadInput
+from ..config import BadInput, bounded
 from ..config.identity import quoted
 from ..disk import write_atomically
 from ..launch import cluster
@@ -174,8 +174,8 @@ class Supervisor:
         return "failed" if self._note(i) else ""  # another status on record is an earlier attempt's
 
     def _attempts(self, i: int) -> int:
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            return int((self._record(i).path / "attempts").read_text())
+        with contextlib.suppress(OSError, ValueError):
+            return int(bounded.read_text(self._record(i).path / "attempts"))
         return 0
 
     def _note(self, i: int) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..compose import match_record
-from ..config import RECIPE, BadInput, RunConfig, flat, placements, plain
+from ..config import RECIPE, BadInput, RunConfig, bounded, flat, placements, plain
 from ..config.identity import command, identity, run_id
 from ..console.say import say
 from ..record.record import Record
@@ -296,8 +296,11 @@ def _command(config: RunConfig, threads: int) -> str:
 
 def _next_attempt(record: Record) -> int:
     path = record.path / "attempts"
-    before = path.read_text().strip() if path.exists() else ""
-    attempt = int(before) + 1 if before.isdecimal() else 1
+    try:
+        before = int(bounded.read_text(path))
+    except (OSError, ValueError):
+        before = 0
+    attempt = max(0, before) + 1
     path.write_text(str(attempt))
     return attempt
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...config import BadInput
+from ...config import BadInput, bounded
+from ...config.names import path_part
 from ...record.plan import Plan, read_plan
 from .kinds import Candidate, Events
 from .singles import digest
@@ -54,7 +54,7 @@ def read(folder: Path) -> Export:
     """The results in a folder. Raises BadInput for another schema, and for files that are not as they were exported."""
     known = about(folder)
     try:
-        files = {name: (folder / name).read_bytes() for name in known["files"]}
+        files = {name: bounded.read_bytes(folder / path_part(name, "file"), bounded.LARGE) for name in known["files"]}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise _not_an_export(folder, error) from error
     changed = [name for name, data in files.items() if digest(data) != known["files"][name]]
@@ -71,7 +71,7 @@ def read(folder: Path) -> Export:
 def about(folder: Path) -> dict[str, Any]:
     """What export.json says: `schema`, `plan_id`, `files` and more. Raises BadInput as `read`."""
     try:
-        content = json.loads((folder / "export.json").read_bytes())
+        content = bounded.parse_json(bounded.read_bytes(folder / "export.json", bounded.LARGE))
         schema, _, _ = content["schema"], content["files"], content["plan_id"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _not_an_export(folder, error) from error

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from ...config import BadInput
+from ...config import BadInput, bounded
 from ...config.fields import as_typed
 from ...config.messages import did_you_mean
 from ...record.plan import Plan, current, read_plan
@@ -149,7 +149,10 @@ def _of_plan(root: Path, plan: Plan) -> Results:
 
 
 def _text(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
+    try:
+        return bounded.read_text(path)
+    except (OSError, bounded.Malformed):
+        return ""
 
 
 def _of_export(folder: Path) -> Results:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...config import BUILTIN, BadInput, BlockConfig, placements, settings
+from ...config import BUILTIN, BadInput, BlockConfig, bounded, placements, settings
 from ...config.fields import as_typed
 from ...config.identity import SOLVED, is_execution
 from ...record import predictions
@@ -66,9 +66,11 @@ class Reader:
     def _config(self, folder: Path) -> dict[str, Any] | None:
         """The columns that the configuration gives, and the seed; None without one."""
         try:
-            data = (folder / "config.yaml").read_bytes()
+            data = bounded.read_bytes(folder / "config.yaml")
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except (OSError, bounded.Malformed) as error:
+            raise BadInput(f"{folder / 'config.yaml'} is damaged ({getattr(error, 'strerror', error)})") from error
         # Most records of a study differ in the seed alone, and YAML is what takes the time.
         lines = data.split(b"\n")
         seeds = [line for line in lines if line.startswith(b"seed: ")]
@@ -85,13 +87,15 @@ class Reader:
         """A record's events, and whether a last line was left out that a kill had cut short. Raises BadInput."""
         path = self.runs_dir / run_id / "metrics.jsonl"
         try:
-            *lines, rest = path.read_bytes().split(b"\n")
+            *lines, rest = bounded.read_bytes(path, bounded.EVENTS).split(b"\n")
         except (FileNotFoundError, NotADirectoryError):
             return [], False
+        except (OSError, bounded.Malformed) as error:
+            raise BadInput(f"{path} is damaged ({getattr(error, 'strerror', error)})") from error
         try:
             events = json.loads(b"[" + b",".join(lines) + b"]")
             whole = len(events) == len(lines)
-        except ValueError:
+        except (ValueError, RecursionError):
             whole = False
         if not whole:
             events = [_event(line, path, number) for number, line in enumerate(lines, 1)]
@@ -107,12 +111,9 @@ class Reader:
 
 
 def _parsed(data: bytes, folder: Path) -> dict[str, Any]:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        config: Any = yaml.load(data, Loader=loader)
-    except yaml.YAMLError as error:
+        config: Any = bounded.parse_yaml(data)
+    except bounded.Malformed as error:
         raise BadInput(f"{folder / 'config.yaml'} is damaged ({' '.join(str(error).split())})") from error
     if not isinstance(config, dict) or not {"model", "data", "train"} <= config.keys():
         raise BadInput(f"{folder / 'config.yaml'} is not the configuration of a run")
@@ -121,8 +122,8 @@ def _parsed(data: bytes, folder: Path) -> dict[str, Any]:
 
 def _event(line: bytes, path: Path, number: int) -> Any:
     try:
-        return json.loads(line)
-    except ValueError as error:
+        return bounded.parse_json(line)
+    except bounded.Malformed as error:
         raise BadInput(f"{path}: line {number} is no event ({error}): the record was changed or damaged") from error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...config import BadInput
+from ...config import BadInput, bounded
 from .kinds import Candidate, Events, tag
 
 SCHEMA = 2
@@ -53,7 +53,7 @@ def encode(candidate: Candidate) -> dict[str, bytes]:
 def read(path: Path) -> Candidate:
     """The run in a file. Raises BadInput for another schema, and where it, or its predictions, are not as exported."""
     try:
-        content = json.loads(path.read_bytes())
+        content = bounded.parse_json(bounded.read_bytes(path, bounded.LARGE))
         schema, known = content["schema"], content.pop("sha256")
         row, events, predictions = content["columns"], content["events"], content["predictions"]
         ended = float(content["ended"])
