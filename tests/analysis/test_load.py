@@ -315,7 +315,7 @@ def test_another_schema_is_refused_with_the_version_that_wrote_it(runs_dir: Path
     refused("a record of schema None", runs_dir)
     plan = made.plan_file(runs_dir)
     edit(plan, lambda p: p.update(schema=7))
-    refused(r"plan.json: schema 7; this version reads plans of schema 1", runs_dir)
+    refused(r"plan.json: schema 7; this version reads plans of schemas 1 and 2", runs_dir)
     plan.write_text("{")
     refused("plan.json: not a plan", runs_dir)
     plan.write_text('{"schema": 1, "study": "x"}')
