@@ -172,7 +172,6 @@ def _speed(variant: str, row: pd.Series) -> tuple[str, ...]:
 
 
 PAPER_TABLES: dict[str, tuple[int, ...]] = {"figure06_inception_vs_xception": (1, 3), "figure07_08_many_classes": (2,)}
-NOT_FRACTIONS = ("map_at_100", "parameters", "steps_per_second")
 
 
 def of_the_paper(g: Given) -> list[Table]:

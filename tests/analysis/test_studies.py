@@ -81,6 +81,11 @@ def test_anova_finds_the_planted_terms(grid: pd.DataFrame) -> None:
     assert list(table.index) == ["seed", *FACTORS, "block.mid_norm x block.mid_act", "residual"]
     assert (table.loc[["block.mid_norm", "block.mid_act", "block.mid_norm x block.mid_act"], "p"] < 1e-3).all()
     assert table.loc["residual", "df"] == 7 * 5
+    two = grid[grid["variant"].isin(["plain_none", "plain_relu"])]
+    effect = effects.difference(two, "plain_relu", "plain_none")
+    assert factorial.anova(two, ["block.mid_act"]).loc["block.mid_act", "F"] == pytest.approx(
+        (effect.estimate / effect.se) ** 2
+    )
 
 
 def test_order_at_equal_mid_act_averages_to_zero_by_construction(make_runs: Builder) -> None:

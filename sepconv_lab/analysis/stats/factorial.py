@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from ...config import BadInput
@@ -127,26 +128,39 @@ def factor_effects(
 def anova(
     runs: pd.DataFrame, factors: Sequence[str], *, metric: str = PRIMARY, allow_partial: bool = False
 ) -> pd.DataFrame:
-    """Analysis of variance of the outcome: seed as a block, the factors and their two-way interactions (type II;
-    statsmodels).
+    """Analysis of variance of the outcome: seed as a block, the factors and their two-way interactions (type II: each term
+    against the model of all terms that do not contain it).
 
     One row a term: `sum_sq`, `df`, `F`, `p`. Beside the intervals, never instead of them: it knows no smallest effect.
     """
-    from statsmodels.formula.api import ols
-    from statsmodels.stats.anova import anova_lm
+    from scipy.stats import f as f_distribution
 
     chosen = checks.of_study(runs)
     good, _ = checks.usable(chosen, chosen["variant"].unique(), allow_partial=allow_partial)
     if good["seed"].nunique() < 2:
         raise BadInput("an analysis of variance takes two seeds or more: with one there is no spread to compare with")
-    data = pd.DataFrame({f"f{i}": good[f].astype(str) for i, f in enumerate(factors)})
-    data["seed"], data["y"] = good["seed"].astype(str), outcomes.outcome(good, metric)
-    short = [f"C(f{i})" for i in range(len(factors))]
-    terms = ["C(seed)", *short, *(f"{a}:{b}" for a, b in itertools.combinations(short, 2))]
-    result = anova_lm(ols("y ~ " + " + ".join(terms), data).fit(), typ=2)
-    spelled = ["seed", *factors, *(f"{a} x {b}" for a, b in itertools.combinations(factors, 2)), "residual"]
-    result.index = pd.Index(spelled, name="term")
-    return pd.DataFrame(result.rename(columns={"PR(>F)": "p"})[["sum_sq", "df", "F", "p"]])
+    y = outcomes.outcome(good, metric).to_numpy()
+    terms = [("seed",), *((f,) for f in factors), *itertools.combinations(factors, 2)]
+    columns = {t: pd.get_dummies(good[list(t)].astype(str).agg("/".join, axis=1)).to_numpy(float) for t in terms}
+
+    def residual(model: Sequence[tuple[str, ...]]) -> tuple[float, int]:
+        """The sum of squares that a model leaves, and its rank."""
+        design = np.column_stack([np.ones(len(y)), *(columns[t] for t in model)])
+        fit, _, rank, _ = np.linalg.lstsq(design, y)
+        return float(((y - design @ fit) ** 2).sum()), int(rank)
+
+    left, rank = residual(terms)
+    free = len(y) - rank
+    rows: list[tuple[str, float, int, float, float]] = []
+    for term in terms:
+        rest = [t for t in terms if not set(term) <= set(t)]
+        (without, low), (explained, high) = residual(rest), residual([*rest, term])
+        ratio = (without - explained) / (high - low) / (left / free)
+        rows.append(
+            (" x ".join(term), without - explained, high - low, ratio, f_distribution.sf(ratio, high - low, free))
+        )
+    rows.append(("residual", left, free, np.nan, np.nan))
+    return pd.DataFrame(rows, columns=["term", "sum_sq", "df", "F", "p"]).set_index("term")
 
 
 def leave_one_out(
