@@ -11,8 +11,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from .compose import check_given_once, compose, values
+from .compose import compose
 from .config import BadInput, Precision, RunConfig
+from .config.overrides import check_given_once, values
 from .console.say import refuse
 from .record.metrics import TABLE
 from .runs import load

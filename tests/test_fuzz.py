@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sepconv_lab.compose import values as parsed
 from sepconv_lab.config import BUILTIN, RunConfig, TrainConfig, WandbConfig, default_of, registry, settings
+from sepconv_lab.config.overrides import values as parsed
 from sepconv_lab.record.record import records
 from sepconv_lab.run import main
 

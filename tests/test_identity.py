@@ -17,7 +17,7 @@ from PIL import Image
 
 from sepconv_lab import data
 from sepconv_lab.analysis.read import committed
-from sepconv_lab.compose import compose, values
+from sepconv_lab.compose import compose
 from sepconv_lab.config import (
     BUILTIN,
     GROUPS,
@@ -35,6 +35,7 @@ from sepconv_lab.config import (
     settings,
 )
 from sepconv_lab.config.identity import identity, quoted, run_id
+from sepconv_lab.config.overrides import values
 
 DIGEST = "0" * 64
 COMMITTED = committed.folders(Path(__file__).parent.parent / "experiments")

@@ -17,8 +17,8 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from sepconv_lab.compose import CONF, initialised
 from sepconv_lab.config import BadInput
+from sepconv_lab.config.presets import CONF, initialised
 from sepconv_lab.launch.cluster import ASK, Queue, time_limit
 from sepconv_lab.launch.hydra import check_hydra, plugin as plugin_of
 from sepconv_lab.study.__main__ import parse

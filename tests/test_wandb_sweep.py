@@ -13,8 +13,9 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 
-from sepconv_lab.compose import check_given_once, compose, from_record
+from sepconv_lab.compose import compose, from_record
 from sepconv_lab.config import WandbMode, flat
+from sepconv_lab.config.overrides import check_given_once
 from sepconv_lab.record.record import records
 
 from .helpers import SMALL

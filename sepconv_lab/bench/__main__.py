@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..compose import unknown
 from ..config import BadInput
+from ..config.messages import unknown
 
 if TYPE_CHECKING:
     import torch

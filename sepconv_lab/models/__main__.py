@@ -12,9 +12,11 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from ..compose import check_given_once, class_count, compose, unknown, variant_overrides
+from ..compose import class_count, compose
 from ..config import BadInput
 from ..config.listing import axis_rows, axis_table
+from ..config.messages import unknown
+from ..config.overrides import check_given_once, variant_overrides
 from ..config.registry import CONFIGS
 from ..console.say import refuse
 from ..console.tables import print_table

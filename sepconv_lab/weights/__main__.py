@@ -13,8 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..compose import check_given_once, compose
+from ..compose import compose
 from ..config import BadInput
+from ..config.overrides import check_given_once
 from ..console.say import refuse
 from . import OPTIONAL, digest, import_weights, model_words, save_weights
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from sepconv_lab.compose import class_count, compose, match_record, variant_overrides
+from sepconv_lab.compose import class_count, compose, match_record
 from sepconv_lab.config import BadInput, RunConfig
+from sepconv_lab.config.overrides import variant_overrides
 from sepconv_lab.models import build_model
 from sepconv_lab.models.complexity import complexity, kind_of
 from sepconv_lab.models.matching import TOLERANCE, solve_width
