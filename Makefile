@@ -10,10 +10,9 @@ demo: $(INSTALLED)  ## train the default variant on the embedded data, offline
 	$(BIN)/python -m sepconv_lab.run model=xception block.mid_act=none train.epochs=2
 	$(BIN)/python -m sepconv_lab.runs plot --latest
 
-test: $(INSTALLED)  ## fast tests first, then the slow ones and the notebooks
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
-	$(BIN)/python -m pytest -m slow
-	$(BIN)/python -m pytest --nbmake notebooks
+test: $(INSTALLED)  ## tests and notebooks, two at a time; then those that need the machine for themselves
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not alone" --nbmake tests notebooks
+	$(BIN)/python -m pytest -m alone
 
 gpu: $(INSTALLED)  ## tests, times and a packed study on a GPU, in under eight minutes; without one its parts are named as skipped
 	$(BIN)/python -m sepconv_lab.bench gpu

@@ -111,6 +111,7 @@ def refused(
         ("model.width=1e30", ["cannot be built so large"]),
         # flags of Hydra's that would do nothing, or show what no run takes
         ("--resolve", ["goes with --cfg job"]),
+        ("-m block.mid_act=none,rellu", ["Did you mean relu?"]),
         ("-m --cfg job seed=0,1", ["leave -m out"]),
         ("--cfg job +foo=1", ["+foo=1"]),
         ("--cfg job block.mid_act=rellu", ["Did you mean relu?"]),

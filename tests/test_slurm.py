@@ -20,7 +20,7 @@ from .helpers import SMALL, cli, environment
 from .slurm import cluster, need, slurm
 from .test_submitit import owner
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(280)]
 
 STUDY = f"""
 question: Does it end?
