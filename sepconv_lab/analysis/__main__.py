@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..config import BadInput
-from .claims import board
-from .claims.of_the_paper import FIGURE06, FIGURE07_08, FIGURE09, FIGURE10
-from .notebook import show
+from ..config.messages import did_you_mean
+from .claims import board, family
+from .claims.of_the_paper import CLAIMS, FIGURE06, FIGURE07_08, FIGURE09, FIGURE10
+from .notebook import publish, show
 from .read import committed, frames
 from .read.export import export
 from .read.load import load_history, load_runs
@@ -21,16 +22,65 @@ FIGURES = {6: FIGURE06, 7: FIGURE07_08, 8: FIGURE07_08, 9: FIGURE09, 10: FIGURE1
 """Number in the paper -> the study that makes it again."""
 
 
-def _verdicts(args: argparse.Namespace) -> None:
-    sources = [Path(s) for s in (*args.source, *args.runs_dir)] or _usual()
+OPEN = 3
+"""Exit code of verdicts on named claims, where one is not decided."""
+
+
+def _verdicts(args: argparse.Namespace) -> int:
+    if args.until is not None:
+        return _until_decided(args)
+    named = [w for w in args.source if w in CLAIMS or not Path(w).exists()]
+    sources = [Path(w) for w in (*(s for s in args.source if s not in named), *args.runs_dir)] or _usual()
     found = board.judge_plans(sources, study=args.study, label=args.label)
+    known = list(dict.fromkeys([*CLAIMS, *(j.verdict.claim.id for j in found.judged)]))
+    for word in named:
+        if word not in known:
+            raise BadInput(
+                f"{word}: neither a folder nor a claim; claims: {', '.join(known)}.{did_you_mean(word, known)}"
+            )
+    if named:
+        mine = tuple(j for j in found.judged if j.verdict.claim.id in named)
+        absent = [c for c in named if c not in {j.verdict.claim.id for j in mine}]
+        found = board.Board(mine, (*(f"{c}: no results yet, so it is open" for c in absent),))
+        _print(found, args)
+        return OPEN if absent or not all(j.verdict.decided for j in mine) else 0
     if not found.judged and not found.notes:
         raise BadInput(f"no study of that name and label in {', '.join(map(str, sources))}" if args.study or args.label
                        else f"no study in {', '.join(map(str, sources))}: runs without one have no claim to judge")  # fmt: skip
-    if args.markdown or args.brief:
+    _print(found, args)
+    return 0
+
+
+def _print(found: board.Board, args: argparse.Namespace) -> None:
+    members = family.family(found.judged) if args.family else None
+    if args.json:
+        print(publish.as_json(found, members))
+        return
+    if args.latex:
+        print(publish.as_latex(found))
+    elif args.markdown or args.brief:
         print(show.as_markdown(found, show.BRIEF if args.brief else show.HEADER))
     else:
         print(show.as_paragraphs(found) if args.verbose else show.as_text(found))
+    if members is not None:
+        together = f"A family of {len(members)} verdicts, Holm's correction, 5 % together:"
+        lines = ["", together, *(f"  {m.text}" for m in members), *family.shared(found.judged)]
+        print("\n".join(f"% {line}" if args.latex else line for line in lines))
+
+
+def _until_decided(args: argparse.Namespace) -> int:
+    """`study run` of the study, which trains to the next look while a contrast is open; then its verdicts."""
+    from ..study.__main__ import main as study
+
+    if len([w for w in args.source if "=" not in w]) != 1:
+        raise BadInput("--until decided takes one study, and overrides as `study run` does")
+    code = study(["run", *args.source])
+    if code == 0:
+        name = Path(next(w for w in args.source if "=" not in w)).name
+        found = board.judge_plans(_usual(), study=name)
+        _print(found, args)
+        return 0 if all(j.verdict.decided for j in found.judged if j.frozen) else OPEN
+    return code
 
 
 def _usual() -> list[Path]:
@@ -67,11 +117,12 @@ def _figure(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code: 0, or 2 for bad input."""
+    """Entry point; returns the exit code: 0, 2 for bad input; of verdicts on named claims 3 where one is open."""
     parser = argparse.ArgumentParser(prog="python -m sepconv_lab.analysis", description=__doc__)
     commands = parser.add_subparsers(required=True)
     sub = commands.add_parser("verdicts", help="one table over all studies with results")
-    sub.add_argument("source", nargs="*", help="runs_dir or folder of results (default: runs and experiments)")
+    sub.add_argument("source", nargs="*", help="runs_dir or folder of results (default: runs and experiments); claims, such "
+                     "as C3 C4: these alone, and exit code 3 where one is open")  # fmt: skip
     sub.add_argument("--runs-dir", action="append", default=[], help="a source too")
     sub.add_argument("--study", help="this study alone")
     sub.add_argument("--label", help="results of this name alone, e.g. lab")
@@ -79,6 +130,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     shape.add_argument("--markdown", action="store_true", help="as a Markdown table")
     shape.add_argument("--brief", action="store_true", help="the same without seeds and what is not shown")
     shape.add_argument("--verbose", action="store_true", help="every verdict as a paragraph, with all its parts")
+    shape.add_argument("--json", action="store_true", help="for programs")
+    shape.add_argument("--latex", action="store_true", help="as a LaTeX table (booktabs, tabularx)")
+    sub.add_argument("--family", action="store_true", help="with Holm's correction over all that are shown")
+    sub.add_argument("--until", choices=["decided"], help="run the study that is named to its next look first")
     sub.set_defaults(do=_verdicts)
     sub = commands.add_parser("figure", help="draw a figure of the paper from your own runs, the paper's beside it")
     sub.add_argument("number", type=int, choices=sorted(FIGURES), help="the paper's number")
@@ -101,11 +156,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub.set_defaults(do=_export)
     args = parser.parse_args(argv)
     try:
-        args.do(args)
+        return args.do(args) or 0
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def test_a_a_study_has_one_variant(make_runs: Builder) -> None:
     shares = aa.a_a(runs, np.random.default_rng(0))
     assert shares.name == "n=6"
     assert 0 <= shares["false_difference"] <= 1
-    with pytest.raises(BadInput, match="two groups of 7: 14 are needed"):
+    with pytest.raises(BadInput, match="two groups of 7: 7 pairs are needed, there are 6"):
         aa.a_a(runs, np.random.default_rng(0), n=7)
     with pytest.raises(BadInput, match="one variant, not 2"):
         aa.a_a(make_runs("a_a", {"a": 0, "b": 0}), np.random.default_rng(0))

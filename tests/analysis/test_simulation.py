@@ -5,6 +5,8 @@ import pytest
 
 from sepconv_lab.analysis.claims import rules
 from sepconv_lab.analysis.stats import aa, effects, intervals
+from sepconv_lab.analysis.stats.decisions import OUTCOMES
+from sepconv_lab.config import BadInput
 
 TRIALS = 1000
 
@@ -81,5 +83,26 @@ def test_a_a_halves_differ_about_as_often_as_the_level_says() -> None:
     values = np.random.default_rng(4).normal(-1.5, 0.03, 24)
     shares = aa.split_halves(values, 6, np.random.default_rng(5))
     assert 0.02 <= shares["false_difference"] <= 0.09
-    assert shares.drop("false_difference").sum() == pytest.approx(1)
+    assert shares[list(OUTCOMES)].sum() == pytest.approx(1)
     assert shares.equals(aa.split_halves(values, 6, np.random.default_rng(5)))
+
+
+def test_the_false_rate_has_an_interval_and_pairs_within_blocks_and_strata() -> None:
+    """Where runs share a block's noise, pairs within blocks have the spread of a real paired comparison: other pairs exceed it."""
+    rng = np.random.default_rng(6)
+    blocks = np.repeat(np.arange(24), 2)
+    values = rng.normal(0, 0.3, 24)[blocks] + rng.normal(0, 0.01, 48)
+    loose = aa.split_halves(values, 12, np.random.default_rng(1))
+    within = aa.split_halves(values, 12, np.random.default_rng(1), blocks=blocks.tolist())
+    assert loose["negligible"] < 0.05
+    assert within["negligible"] > 0.9
+    assert within["comparisons"] == 2
+    assert within["low"] <= within["false_difference"] <= within["high"]
+    assert within["high"] > 0.5  # two comparisons say little
+    many = aa.split_halves(rng.normal(0, 1, 600), 6, np.random.default_rng(2))
+    assert (many["comparisons"], many["high"] < 0.2) == (50, True)
+    strata = (np.arange(48) // 2 % 3).tolist()
+    stratified = aa.split_halves(values, 12, np.random.default_rng(1), blocks=blocks.tolist(), strata=strata)
+    assert stratified["false_difference"] <= 0.12
+    with pytest.raises(BadInput, match="10 pairs do not go evenly into 3 strata"):
+        aa.split_halves(values, 10, rng, strata=strata)

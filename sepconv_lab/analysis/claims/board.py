@@ -225,14 +225,12 @@ def open_contrasts(judged: Judged) -> tuple[Contrast, ...]:
 def design_of(plan: Plan) -> Design:
     """How a plan said that it would be judged. Plans of schema 1 knew neither looks nor strata, nor a shared contradiction."""
     method: Method = "pooled" if (plan.claim or {}).get("interval") == "pooled" else "paired"
-    if getattr(plan, "schema", 1) < 2:
+    if plan.schema < 2:
         return Design(method=method, shared=False)
-    strata: str | None = getattr(plan, "strata", None)
-    groups = len({run.block.get(strata) for run in plan.runs}) if strata is not None else 1
+    groups = len(set(plan.stratum.values())) or 1
     return Design(
-        tuple(plan.seeds), tuple(getattr(plan, "looks", ())) or (len(plan.seeds),), strata, max(groups, 1),
-        getattr(plan, "stop_when_supported", True), getattr(plan, "beside", None), method, len(plan.variants),
-    )  # fmt: skip
+        plan.seeds, plan.looks, plan.strata, groups, plan.stop_when_supported, plan.beside, method, len(plan.variants)
+    )
 
 
 def _verdict(plan: Plan, claim: Claim, runs: pd.DataFrame) -> Verdict:

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Union
 
+from ..stats.decisions import SMALLEST
 from ..stats.outcomes import COSTS, PRIMARY, unit
 
 Kind = Literal["superior", "equivalent", "all_of", "any_of", "interaction", "speed"]
 CONTRAST = re.compile(r"(?P<variant>.+) (?P<how>better than|same as) (?P<than>.+)")
 """A contrast in words, as a study file and a plan write it."""
-SMALLEST = 0.02
-"""The default smallest effect that matters, in ln error: an error 2 % smaller."""
 
 
 @dataclass(frozen=True)

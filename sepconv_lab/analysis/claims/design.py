@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..stats.effects import Method
-from ..stats.looks import nominal
+from ..stats.looks import nominal, overall
 
 ERROR = 0.05
 """Of a claim's verdict, over all its looks and parts."""
@@ -43,5 +43,12 @@ class Design:
         """The level of each look's interval such that all looks together hold `error`."""
         if not self.sequential:
             return 1 - error
-        pooled = self.variants if self.method == "pooled" else 2
-        return 1 - nominal(self.looks, error=error, strata=self.groups, variants=pooled)
+        return 1 - nominal(self.looks, error=error, strata=self.groups, variants=self._pooled)
+
+    def overall(self, error: float) -> float:
+        """The error that all looks together hold where each has this nominal one: the way back from `level`."""
+        return overall(self.looks, error, strata=self.groups, variants=self._pooled) if self.sequential else error
+
+    @property
+    def _pooled(self) -> int:
+        return self.variants if self.method == "pooled" else 2

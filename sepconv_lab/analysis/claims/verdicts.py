@@ -15,6 +15,7 @@ from .contrasts import Claim, Contrast
 from .design import ERROR, Design
 from .of_the_paper import CLAIMS
 from .rules import Ruling, decide, errors, rule, still_open
+from .warnings import warnings
 from .where import training, where
 from .wording import MEANINGLESS, SEEDS_FOR_A_VERDICT, Part, Verdict, refusal
 
@@ -74,7 +75,7 @@ def judge(
     return Verdict(
         claim, ruling, tuple(parts), tuple(also), tuple(not_run), *where(used), diverged=_diverged(parts, used),
         training=training(used), mix=_mix(parts, used, plan), design=plan,
-        beside=tuple(_second(parts, rows, plan, effect)),
+        warnings=warnings(claim, used), beside=tuple(_second(parts, rows, plan, effect)),
     )  # fmt: skip
 
 

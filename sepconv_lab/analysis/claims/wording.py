@@ -74,6 +74,8 @@ class Verdict:
     """Where seeds ran on several kinds of machines: which, and the effects on each, in words."""
     beside: tuple[Part, ...] = ()
     """The declared second line: the same contrasts in another measure."""
+    warnings: tuple[str, ...] = ()
+    """To be read before it: next to nothing learned, unequal sizes."""
     post_hoc: tuple[str, ...] = ()
     """Readings that were not declared before the first run, labelled as such."""
     design: Design = field(default=Design())
@@ -106,8 +108,8 @@ class Verdict:
 
     @property
     def decided(self) -> bool:
-        """Supported, contradicted or negligible, with no part whose further seeds could change it."""
-        return self.ruling.stops() and not any(p.open for p in self.parts)
+        """Supported, contradicted or negligible, by enough seeds, with no part whose further seeds could change it."""
+        return self.ruling.stops() and not self.pilot and not any(p.open for p in self.parts)
 
     @property
     def look(self) -> int:
@@ -131,6 +133,7 @@ class Verdict:
         lines = [f"{claim.id} {self.label}. {claim.statement} ({claim.place})."]
         if self.outcome == "refused":
             return lines[0] + f"\n  {self.reason}"
+        lines += [f"  Warning: {words}" for words in self.warnings]
         lines += ["  " + p.text() for p in self.parts]
         lines += ["  " + words for words in self.reading]
         lines += [f"  Not deciding: {p.contrast.name}: {p.effect.text()}" for p in self.also]

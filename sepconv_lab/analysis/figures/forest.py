@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ...config import BadInput
-from ..claims.contrasts import SMALLEST
 from ..claims.verdicts import Verdict
+from ..stats.decisions import SMALLEST
 from ..stats.effects import effect_table
 from . import style
 

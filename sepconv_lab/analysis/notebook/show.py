@@ -41,7 +41,7 @@ def _effect(v: Verdict) -> str:
         return first.text() if len(v.parts) == 1 else "; ".join(p.text() for p in v.parts)
     bounds = f"{ruling.estimate:+.3f} [{ruling.low:+.3f}, {ruling.high:+.3f}]"
     unit = v.claim.contrasts[0].unit.partition(" (")[0]
-    return f"{whose}{bounds}, {100 * first.level:.4g} %, {unit}; smallest effect {v.claim.smallest_effect:g}"
+    return f"{whose}{bounds}, {first.how_sure}, {unit}; smallest effect {v.claim.smallest_effect:g}"
 
 
 def as_text(board: Board) -> str:

@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+SMALLEST = 0.02
+"""The default smallest effect that matters, in ln error: an error 2 % smaller."""
 Outcome = Literal["supported", "contradicted", "negligible", "inconclusive", "not judged", "refused"]
 OUTCOMES: tuple[Outcome, ...] = ("supported", "contradicted", "negligible", "inconclusive", "not judged")
 

@@ -90,8 +90,8 @@ def pooled(values: ArrayLike, weights: ArrayLike, level: float = 0.95) -> Interv
     return Interval(estimate, estimate - half, estimate + half, se, df)
 
 
-def clopper_pearson(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """The exact binomial interval (Clopper and Pearson 1934) of a rate after `count` of `n`."""
+def clopper_pearson(count: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """The exact binomial interval (Clopper and Pearson 1934) of a rate after `count` of `n`; a mean count may be a fraction."""
     from scipy.special import betaincinv
 
     if not 0 <= count <= n or n < 1:

@@ -134,3 +134,18 @@ def nominal(looks: Sequence[int], *, error: float = 0.05, strata: int = 1, varia
         raise BadInput("a spread pooled over variants is not stratified: declare the paired interval")
     simulated = (_least(design, sds, variants - 1) for sds in spreads(strata))
     return min(float(least[int(error * studies)]) for least, studies in simulated)
+
+
+def overall(looks: Sequence[int], level: float, *, strata: int = 1, variants: int = 2) -> float:
+    """The error that all looks hold together where the interval at each has the nominal error `level`: the inverse of `nominal`.
+
+    Beyond what `nominal` gives for the largest error that it knows, the bound of Bonferroni.
+    """
+    design = check(looks, strata)
+    if len(design) == 1 or level >= MOST:
+        return min(1.0, level * len(design))
+    found = (_least(design, sds, variants - 1) for sds in spreads(strata))
+    rates = [(float(np.searchsorted(least, level)), least.size, studies) for least, studies in found]
+    if any(below >= size for below, size, _ in rates):
+        return min(1.0, level * len(design))
+    return max(below / studies for below, _, studies in rates)
