@@ -10,11 +10,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sepconv_lab.analysis.read import committed
 from sepconv_lab.compose import compose_sweep
 from sepconv_lab.report import __main__ as report
 from sepconv_lab.study import load, make_plan
+from sepconv_lab.training.job import record_of
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -74,6 +76,21 @@ def test_every_run_that_is_shown_composes() -> None:
     assert len(taken) >= 3
     for words in taken:
         compose_sweep([word for word in shlex.split(words.replace("\\", " ")) if word != "-m"])
+
+
+def test_the_runs_of_the_sweep_are_those_that_its_table_names() -> None:
+    command, *rows = re.findall(r"run (-m data.num_classes=20 .*)|^(block.mid_act=\w+) .*runs/(\w{16})$", TEXT, re.M)
+    jobs = compose_sweep([word for word in command[0].split() if word != "-m"])
+    assert {run[1]: run[2] for run in rows} == {job[0][-1]: record_of(job[1])[0].run_id for job in jobs}
+
+
+def test_the_study_of_the_readme_is_the_shipped_one() -> None:
+    """What is shown of it stands in its file, word for word."""
+    shown = re.search(r"study.yaml`.*?```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert shown
+    whole = yaml.safe_load((ROOT / "experiments" / "figure10_mid_activation" / "study.yaml").read_text())
+    for key, value in yaml.safe_load(shown[1]).items():
+        assert whole[key] == value or {k: whole[key][k] for k in value} == value
 
 
 def test_the_example_study_can_be_planned(tmp_path: Path) -> None:
