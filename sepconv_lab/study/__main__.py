@@ -2,13 +2,15 @@
 
   list                    the studies that there are
   plan   NAME [...]       the runs, their sizes, time and disk, what is finished; starts nothing
-  run    NAME [...]       freezes the plan and runs what is not finished; the same command again goes on
+  run    NAME [...]       freezes the plan and runs what is neither finished nor committed; the same command again goes on
   status NAME [...]       done, running, failed and waiting, from the records alone
   retry  NAME [...]       failed and diverged runs again
 
 Overrides: scale=smoke|lab|paper (lab), seeds=3 or seeds=[0,1], stage=fixed|tuned, any override of a run (for all of them),
-Hydra's launcher (hydra/launcher=joblib hydra.launcher.n_jobs=2). --replan: freeze a study that has changed since.
-Exit codes: 0 all runs finished, 1 some did not, 2 bad input, refused before anything is trained or written.
+Hydra's launcher (hydra/launcher=joblib hydra.launcher.n_jobs=2). A run goes to the study's next look, and there only for what
+is still open; until=decided: on through the looks. --export: add each run to the study's committed results as it ends.
+--replan: freeze a study that has changed since.
+Exit codes: 0 all runs up to the look finished, 1 some did not, 2 bad input, refused before anything is trained or written.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,14 +32,15 @@ from ..launch.hydra import check_hydra
 from ..record.plan import Plan
 from ..record.record import Record
 from . import definition, estimate, tuning
+from .advance import How, advance
 from .definition import Study
 from .frozen import freeze, frozen_plans
-from .job import Note
 from .planning import STAGES, make_plan
 from .reader import load, seed_list
-from .status import DONE, STUCK, State, print_status, states
-from .supervisor import Stopped, Supervisor
+from .status import DONE, State, print_status, states
+from .supervisor import Stopped
 
+UNTIL = ("look", "decided")
 COMMANDS = ("list", "plan", "run", "status", "retry")
 
 
@@ -52,6 +54,8 @@ class Request:
     stage: str = "fixed"
     seeds: tuple[int, ...] | None = None
     replan: bool = False
+    export: bool = False
+    until: str = "look"
     runs_dir: str = "runs"
     hydra: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
@@ -78,8 +82,11 @@ def parse(words: Sequence[str]) -> Request:
             continue
         if word == "--replan" and command in ("run", "retry"):
             found.replan = True
+        elif word == "--export" and command in ("run", "retry"):
+            found.export = True
         elif word.startswith("-"):
-            raise BadInput(composing.unknown(word, word, ["--replan"] if command in ("run", "retry") else []))
+            flags = ["--replan", "--export"] if command in ("run", "retry") else []
+            raise BadInput(composing.unknown(word, word, flags))
         elif value == "":
             raise BadInput(f"{word}: a value is missing")
         elif key == "scale":
@@ -88,6 +95,10 @@ def parse(words: Sequence[str]) -> Request:
             if value not in STAGES:
                 raise BadInput(composing.unknown(word, value, STAGES))
             found.stage = value
+        elif key == "until":
+            if value not in UNTIL:
+                raise BadInput(composing.unknown(word, value, UNTIL))
+            found.until = value
         elif key == "seeds":
             found.seeds = seed_list(value)
         elif key == "runs_dir":
@@ -274,60 +285,14 @@ def _run(request: Request) -> int:
 
 
 def _carry_out(plan: Plan, request: Request) -> int:
-    """Freeze a plan, launch what is not finished, and judge the end from the records."""
+    """Freeze a plan and carry it on to its next look; the exit code."""
     Record(request.runs_dir, "0").check_writable()
     plan = freeze(plan, request.runs_dir, replan=request.replan)
-    found = states(plan, request.runs_dir)
-    todo = [i for i, s in enumerate(found) if s.status in ("waiting", "interrupted")]
-    if request.command == "retry":
-        for i, state in enumerate(found):
-            if state.status in STUCK:
-                _clear(state, plan, request)
-                todo.append(i)
-        todo.sort()
-        if not todo:
-            say(f"{plan.study}, {plan.label}: nothing to retry: {_done(found)} finished")
-            return 0 if all(s.status in DONE for s in found) else 1
-    if all(s.status in DONE for s in found):
-        say(f"{plan.study}, {plan.label}, plan {plan.plan_id}: all {len(found)} runs are finished; nothing to do")
-        _point_to_report(plan, request)
-        return 0
-    say(
-        f"{plan.study}, {plan.label}, plan {plan.plan_id}: {len(found)} runs, {_done(found)} finished, {len(todo)} to run"
-    )
-    began = time.time()
-    stopped = False
-    try:
-        Supervisor(plan, request.runs_dir, request.hydra, request.execution).go(todo)
-    except Stopped:
-        stopped = True
-    say("")
-    found = print_status(plan, request.runs_dir)
-    if stopped:
-        raise Stopped
-    done = all(s.status in DONE for s in found)
-    say(f"\n{_done(found)} finished" + (f" in {duration(time.time() - began)}" if todo else ""))
-    if any(s.status in STUCK for s in found):
-        say(f"`python -m sepconv_lab.study retry {request.name} ...` runs failed and diverged runs again")
-    if any(s.status in ("waiting", "interrupted") for s in found):
-        say("the same command goes on with what has not ended")
-    _point_to_report(plan, request)
-    return 0 if done else 1
-
-
-def _clear(state: State, plan: Plan, request: Request) -> None:
-    """Make way for another attempt: a diverged record is put aside, a failed one goes on from its last checkpoint."""
-    record = Record(request.runs_dir, str(state.run.run_id))
-    if state.status == "diverged":
-        with record.owned():
-            say(f"{state.run.name}: archived {record.archive()}")
-    Note(plan.folder(request.runs_dir), state.run).clear()
-
-
-def _point_to_report(plan: Plan, request: Request) -> None:
-    if plan.stage != "tune":
-        where = "" if request.runs_dir == "runs" else f" --runs-dir {shlex.quote(request.runs_dir)}"
-        say(f"report: python -m sepconv_lab.report {plan.study} --label {plan.label}{where}")
+    how = How(
+        request.name, request.runs_dir, request.hydra, request.execution, retry=request.command == "retry",
+        export=request.export and plan.stage != "tune", until_decided=request.until == "decided",
+    )  # fmt: skip
+    return advance(plan, how)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def _carry_out(path: Path, told: Mapping[str, Any], job: int, told_to_stop: Call
     note = Note(path.parent, planned)
     note.clear()
     try:
-        summary = _run(plan, planned, told, told_to_stop)
+        summary = _run(plan, planned, told, told["threads"][job], told_to_stop)
     except Busy:
         return  # another process is at it
     except KeyboardInterrupt:
@@ -61,15 +61,31 @@ def _carry_out(path: Path, told: Mapping[str, Any], job: int, told_to_stop: Call
         words = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
         note.write(words, traceback.format_exc())
         return
+    if told["export"]:
+        _export(told["export"], told["runs_dir"], str(planned.run_id))
     if summary.get("stopped"):
         raise KeyboardInterrupt
 
 
-def _run(plan: Plan, planned: PlannedRun, told: Mapping[str, Any], told_to_stop: Callable[[], bool]) -> dict[str, Any]:
+def _export(folder: str, runs_dir: str, run_id: str) -> None:
+    """Add an ended run to the results. What goes wrong is said: the run itself is whole, and can be exported later."""
+    from ..analysis.read.export import add_run
+    from ..console.say import say
+
+    try:
+        add_run(Path(folder), runs_dir, run_id)
+    except BadInput as error:
+        say(f"{run_id} was not exported: {error}")
+
+
+def _run(
+    plan: Plan, planned: PlannedRun, told: Mapping[str, Any], threads: int | None, told_to_stop: Callable[[], bool]
+) -> dict[str, Any]:
     from ..training.job import record_of, run
 
     registry.import_user_modules(told["imports"])  # of the study file and the command line, which the plan agreed with
-    config = plan.config(planned, told["runs_dir"], told["execution"])
+    execution = told["execution"] | ({"train.threads": threads} if threads else {})
+    config = plan.config(planned, told["runs_dir"], execution)
     record, _ = record_of(config)
     if record.run_id != planned.run_id:
         raise BadInput(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..analysis.read import committed, export
+from ..analysis.read.sources import Committed, Records, Source
 from ..config import BadInput, bounded
 from ..config.messages import first_line
 from ..console.progress import duration
@@ -33,12 +35,35 @@ class State:
     summary: dict[str, Any] | None = None
 
 
+def sources_of(runs_dir: str | Path) -> list[Source]:
+    """Where runs of any plan may lie: the records, and what any study has committed."""
+    return [Records(runs_dir, damaged_fail=True), Committed(committed.folders(export.EXPERIMENTS))]
+
+
 def states(plan: Plan, runs_dir: str | Path) -> list[State]:
-    """The state of every run of a plan, in its order; `waiting`: never attempted."""
-    root, folder = Path(runs_dir), plan.folder(runs_dir)
+    """The state of every run of a plan, in its order; `waiting`: never attempted. Committed results count as finished."""
+    root, folder, sources = Path(runs_dir), plan.folder(runs_dir), sources_of(runs_dir)
     there = {entry.name for entry in os.scandir(root)} if root.is_dir() else set()
     noted = {p.stem for p in (folder / "notes").glob("*.txt")}
-    return [_state(run, root, folder, str(run.run_id) in there, str(run.run_id) in noted) for run in plan.runs]
+    found = (_state(run, root, folder, str(run.run_id) in there, str(run.run_id) in noted) for run in plan.runs)
+    return [s if s.status in (*DONE, "diverged", "running") else _elsewhere(s, sources) for s in found]
+
+
+def begun(plan: Plan, found: Sequence[State]) -> list[State]:
+    """The states up to the last look of which a run has begun: the first one at least."""
+    seeds = {s.run.seed for s in found if s.status != "waiting"}
+    last = max((k for k in range(len(plan.looks)) if seeds & set(plan.seeds_of_look(k))), default=0)
+    shown = set(plan.seeds[: plan.looks[last]])
+    return [s for s in found if s.run.seed in shown]
+
+
+def _elsewhere(state: State, sources: Sequence[Source]) -> State:
+    """A run that has no result in its record: as it stands beside it, or is committed."""
+    for c in (c for source in sources for c in source.candidates(str(state.run.run_id)) if c.usable):
+        metrics = {k: v for k, v in c.row.items() if "/" in k}
+        summary = {"status": c.row["status"], "metrics": metrics, "wall_time": c.row.get("wall_time") or 0.0}
+        return State(state.run, c.row["status"], c.where or state.record, "", summary)
+    return state
 
 
 def _state(run: PlannedRun, root: Path, folder: Path, there: bool, noted: bool) -> State:
@@ -60,8 +85,11 @@ def _state(run: PlannedRun, root: Path, folder: Path, there: bool, noted: bool) 
 
 
 def print_status(plan: Plan, runs_dir: str | Path, *, found: Sequence[State] | None = None) -> list[State]:
-    """Print done, running, failed and waiting by variant and seed, and what went wrong; returns the states."""
-    found = states(plan, runs_dir) if found is None else list(found)
+    """Print done, running, failed and waiting by variant and seed, and what went wrong; returns the states shown.
+
+    found: by default those up to the look under way.
+    """
+    found = begun(plan, states(plan, runs_dir)) if found is None else list(found)
     print(f"{plan.study}, {plan.label}, plan {plan.plan_id} frozen {plan.frozen}: {_counts(found)}")
     by_variant: dict[str, list[State]] = {name: [] for name in plan.variants}
     for state in found:
@@ -70,7 +98,8 @@ def print_status(plan: Plan, runs_dir: str | Path, *, found: Sequence[State] | N
         [name, "".join(MARKS[s.status] for s in mine), *(str(sum(s.status == k for s in mine) or "-") for k in MARKS)]
         for name, mine in by_variant.items()
     ]
-    seeds = ",".join(map(str, plan.seeds)) if len(plan.seeds) <= 8 else f"{plan.seeds[0]}..{plan.seeds[-1]}"
+    shown = list(dict.fromkeys(s.run.seed for s in found))
+    seeds = ",".join(map(str, shown)) if len(shown) <= 8 else f"{shown[0]}..{shown[-1]}"
     print_table(["variant", f"seeds {seeds}", *(f"{k} {m}" for k, m in MARKS.items())], rows)
     for state in found:
         if state.status == "running":

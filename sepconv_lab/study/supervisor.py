@@ -15,7 +15,7 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,10 @@ class Supervisor:
     hydra: Sequence[str] = ()
     """Hydra's own overrides, such as hydra/launcher=joblib."""
     execution: Mapping[str, Any] | None = None
+    export: Path | None = None
+    """Folder of results to which each run is added as it ends."""
+    threads: Mapping[int, int] = field(default_factory=dict)
+    """Run -> its CPU threads, where nobody has set them: those that the rest of its seed had."""
 
     def __post_init__(self) -> None:
         self.folder = self.plan.folder(self.runs_dir)
@@ -83,8 +87,11 @@ class Supervisor:
     def _launch(self, runs: Sequence[int], before: Mapping[int, int]) -> bool:
         """One launch; whether the launcher broke down. Raises Stopped, or BadInput if a cluster takes no jobs."""
         number = sum(1 for _ in self.folder.glob("launch-*.json")) + 1
-        told = {"runs": list(runs), "imports": list(self.plan.imports), "runs_dir": self.runs_dir,
-                "execution": dict(self.execution or {}), "launcher": os.getpid(), "alone": self.on_cluster}  # fmt: skip
+        told = {
+            "runs": list(runs), "threads": [self.threads.get(i) for i in runs], "imports": list(self.plan.imports),
+            "runs_dir": self.runs_dir, "execution": dict(self.execution or {}), "launcher": os.getpid(),
+            "alone": self.on_cluster, "export": str(self.export.absolute()) if self.export else None,
+        }  # fmt: skip
         path = self.folder / f"launch-{number}.json"
         sign = sign_of(path, os.getpid())
         write_atomically(path, json.dumps(told).encode())

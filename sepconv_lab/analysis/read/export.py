@@ -57,13 +57,17 @@ def export_plan(
     found |= candidates(new, everywhere, verify=True)
     if not allow_partial:
         _complete(plan, chosen(plan, found))
-    try:
-        _begin(folder, plan)
-        for candidate in (c for run_id in sorted(new) for c in found[run_id] if c.row["status"] in KEPT):
-            _add(folder, candidate)
-    except OSError as error:
-        raise BadInput(f"{folder} cannot be written: {error.strerror}") from error
+    begin(plan, folder)
+    for candidate in (c for run_id in sorted(new) for c in found[run_id] if c.row["status"] in KEPT):
+        _add(folder, candidate)
     return folder
+
+
+def add_run(folder: Path, runs_dir: str | Path, run_id: str) -> None:
+    """Add one run to results that have begun, if it has ended. Raises BadInput."""
+    for candidate in Records(runs_dir).candidates(run_id, verify=True):
+        if candidate.row["status"] in KEPT:
+            _add(folder, candidate)
 
 
 def home(plan: Plan, root: Path = EXPERIMENTS) -> Path:
@@ -88,8 +92,12 @@ def _complete(plan: Plan, found: Mapping[str, Candidate]) -> None:
                        "`study retry`), or pass --allow-partial: the results then grow run by run")  # fmt: skip
 
 
-def _begin(folder: Path, plan: Plan) -> None:
-    """The plan, and export.json that vouches for it; raises BadInput where the folder holds another plan."""
+def begin(plan: Plan, folder: Path | None = None) -> Path:
+    """Write the plan, and export.json that vouches for it, into its folder (default: `home`); returns the folder.
+
+    Raises BadInput where it holds another plan, or cannot be written.
+    """
+    folder = folder or home(plan)
     content = _json(portable(plan))
     about = {"schema": committed.SCHEMA, "study": plan.study, "label": plan.label, "plan_id": plan.plan_id,
              "files": {"plan.json": singles.digest(content)}}  # fmt: skip
@@ -98,9 +106,9 @@ def _begin(folder: Path, plan: Plan) -> None:
         if held["plan_id"] != plan.plan_id or held["schema"] != committed.SCHEMA:
             tables = ", in tables that older versions wrote" * (held["schema"] != committed.SCHEMA)
             raise BadInput(f"{folder} holds plan {held['plan_id']}{tables}; give another folder with --to")
-    (folder / "runs").mkdir(parents=True, exist_ok=True)
     _write(folder / "plan.json", content)
     _write(folder / "export.json", _json(about))
+    return folder
 
 
 def _is_there(folder: Path, candidate: Candidate) -> bool:
@@ -144,5 +152,9 @@ def _json(value: Any) -> bytes:
 def _write(path: Path, data: bytes) -> None:
     from ...disk import write_atomically
 
-    if not path.exists() or path.read_bytes() != data:
-        write_atomically(path, data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_bytes() != data:
+            write_atomically(path, data)
+    except OSError as error:
+        raise BadInput(f"{path.parent} cannot be written: {error.strerror}") from error

@@ -10,23 +10,25 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...record.plan import Plan, PlannedRun
-from ..stats.checks import USABLE
+from ..stats.checks import NOT_COMPUTING, USABLE, WITHIN_SEED
 
-KIND = ("device", "hardware_class", "precision", "threads", "versions.torch")
-"""Columns of the runs frame that make a kind. Precision is equal throughout a study; a run in another stands beside it too."""
-
-Kind = tuple[Any, ...]
+Kind = tuple[tuple[str, Any], ...]
+"""Columns of the runs frame that say on what machine and with which libraries a run was made, and their values. Precision is
+equal throughout a study; a run in another one stands beside it too."""
 Events = Mapping[str, np.ndarray]
 
 
 def kind_of(row: Mapping[str, Any]) -> Kind:
     """The kind of machine that a run was carried out on, from its row of the runs frame."""
-    return tuple(row.get(column) for column in KIND)
+    libraries = sorted(k for k in row if k.startswith("versions.") and k.partition(".")[2] not in NOT_COMPUTING)
+    columns = (*WITHIN_SEED, "precision", *libraries)
+    return tuple((c, row[c]) for c in columns if row.get(c) is not None)
 
 
 def tag(kind: Kind) -> str:
@@ -36,9 +38,11 @@ def tag(kind: Kind) -> str:
 
 def words(kind: Kind) -> str:
     """E.g. "AMD EPYC, AVX2, fp32, 1 thread, torch 2.13.0"."""
-    _, hardware, precision, threads, torch = kind
+    values = dict(kind)
+    threads, torch = values.get("threads"), values.get("versions.torch")
     count = f"{threads} thread{'s' * (threads != 1)}" if threads else ""
-    return ", ".join(str(w) for w in (hardware, precision, count, f"torch {torch}" if torch else "") if w)
+    said = (values.get("hardware_class"), values.get("precision"), count, f"torch {torch}" if torch else "")
+    return ", ".join(str(w) for w in said if w)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Candidate:
     """Seconds since 1970; 0 where the run has not ended or does not say."""
     events: Callable[[], tuple[Events, bool]] = field(default=lambda: ({}, False), repr=False)
     """By column, and whether a last line was cut short."""
+    where: Path | None = None
+    """The record, or the committed file."""
     predictions: Callable[[], dict[str, np.ndarray]] = field(default=dict, repr=False)
     """`label`, `predicted`, `predicted_ema` or `correct`, `correct_ema` of every test example; empty where there are none."""
 

@@ -67,7 +67,7 @@ def read(path: Path) -> Candidate:
     def arrays() -> tuple[Events, bool]:
         return {k: np.array(v, dtype=float) for k, v in events.items()}, False
 
-    return Candidate(row, ended, arrays, lambda: _predictions(path.with_suffix(".npz"), predictions))
+    return Candidate(row, ended, arrays, path, lambda: _predictions(path.with_suffix(".npz"), predictions))
 
 
 def in_folder(folder: Path, run_id: str = "*") -> Iterator[Path]:

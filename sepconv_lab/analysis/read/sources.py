@@ -34,10 +34,10 @@ class Source(Protocol):
 
 
 class Records:
-    """The records of a runs_dir."""
+    """The records of a runs_dir. damaged_fail: a damaged one counts as failed, as for a study, whose other runs go on."""
 
-    def __init__(self, runs_dir: str | Path):
-        self.runs_dir = Path(runs_dir)
+    def __init__(self, runs_dir: str | Path, *, damaged_fail: bool = False):
+        self.runs_dir, self.damaged_fail = Path(runs_dir), damaged_fail
         self.reader = Reader(self.runs_dir)
 
     @cached_property
@@ -45,8 +45,17 @@ class Records:
         return [Reader(p) for p in sorted((self.runs_dir / KINDS).glob("*")) if p.is_dir()]
 
     def candidates(self, run_id: str, *, verify: bool = False) -> list[Candidate]:
-        every = (_recorded(reader, run_id, verify) for reader in (self.reader, *self.beside))
+        every = (self._recorded(reader, run_id, verify) for reader in (self.reader, *self.beside))
         return [c for c in every if c is not None]
+
+    def _recorded(self, reader: Reader, run_id: str, verify: bool) -> Candidate | None:
+        try:
+            return _recorded(reader, run_id, verify)
+        except BadInput as error:
+            if not self.damaged_fail:
+                raise
+            row = {"run_id": run_id, "status": "failed", "error": frames.first_line(error)}
+            return Candidate(row, where=reader.runs_dir / run_id)
 
 
 def _recorded(reader: Reader, run_id: str, verify: bool) -> Candidate | None:
@@ -58,7 +67,7 @@ def _recorded(reader: Reader, run_id: str, verify: bool) -> Candidate | None:
         logged, cut = reader.events(run_id)
         return frames.events_of(run_id, logged), cut
 
-    return Candidate(row, ended, events, lambda: reader.predictions(run_id))
+    return Candidate(row, ended, events, reader.runs_dir / run_id, lambda: reader.predictions(run_id))
 
 
 class Committed:
@@ -105,10 +114,21 @@ def rows(
 ) -> list[dict[str, Any]]:
     """One row a planned run, in the plan's order, as `frames.runs_frame` takes them; `missing` where none was carried out.
 
+    Beyond the first look, which all variants are trained to, a variant has rows where the look has begun for it.
     note: run id -> what kept a run from starting, which then has failed. Raises BadInput for another run in its place.
     """
     out = []
+    begun = {(r.variant, r.seed) for r in plan.runs if r.run_id in found}
+    later = {
+        (variant, seed)
+        for look in range(1, len(plan.looks))
+        for variant in plan.variants
+        for seed in plan.seeds_of_look(look)
+        if not any((variant, s) in begun for s in plan.seeds_of_look(look))
+    }
     for planned in planned_rows(plan):
+        if (planned["variant"], planned["seed"]) in later:
+            continue
         run_id = planned["run_id"]
         row = dict(found[run_id].row) if run_id in found else {"status": "missing"}
         if row.get("seed", planned["seed"]) != planned["seed"]:
