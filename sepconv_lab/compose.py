@@ -12,7 +12,7 @@ import functools
 import itertools
 import os
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import hydra
 from hydra.errors import HydraException
@@ -20,7 +20,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .config import (
-    GROUPS,
     BadInput,
     Match,
     RunConfig,
@@ -32,7 +31,7 @@ from .config import (
     value_problems,
 )
 from .config.fields import as_typed
-from .config.messages import first_line, unknown
+from .config.messages import first_line
 from .config.overrides import (  # noqa: F401
     CHOICES,
     check_given_once,
@@ -46,6 +45,7 @@ from .config.overrides import (  # noqa: F401
     variant_overrides,
 )
 from .config.presets import CONF, initialised, register_schema  # noqa: F401
+from .config.structured import to_dataclasses
 
 
 def compose(overrides: Sequence[str] = ()) -> RunConfig:
@@ -88,13 +88,6 @@ def _compose_choices(choices: tuple[str, ...], registered: tuple[str, ...]) -> D
         raise BadInput(first_line(error)) from error
 
 
-@functools.cache
-def _schema(config_class: type) -> DictConfig:
-    schema = cast(DictConfig, OmegaConf.structured(config_class))
-    OmegaConf.set_readonly(schema, True)
-    return schema
-
-
 def compose_sweep(overrides: Sequence[str]) -> list[tuple[list[str], RunConfig]]:
     """Every job of a multirun with its overrides, all checked before any starts.
 
@@ -130,7 +123,7 @@ def resolve(cfg: DictConfig, overrides: Sequence[str] = ()) -> RunConfig:
 
     `overrides` are those that the person gave: what they set must have an effect. Raises BadInput.
     """
-    config = _home_expanded(_to_dataclasses(cfg))
+    config = _home_expanded(to_dataclasses(cfg))
     problems = value_problems(config)
     config = complete(config)
     for override in parse(overrides):
@@ -225,92 +218,6 @@ def class_count(config: RunConfig) -> int:
     return sizes(config.data)[3]
 
 
-def from_record(recorded: dict[str, Any]) -> RunConfig:
-    """The configuration from a record's `config.yaml`: already complete, nothing is solved again. Raises BadInput.
-
-    A record is data: no module that it names is imported, so that blocks of one's own must be registered already, and what
-    looks like an interpolation stays the text it is.
-    """
-    _check_shape(recorded)
-    resolved, texts = _without_interpolations(recorded)
-    try:
-        config = _to_dataclasses(OmegaConf.create(resolved))
-    except OmegaConfBaseException as error:
-        raise BadInput(first_line(error)) from error
-    for (group, name), text in texts.items():
-        setattr(getattr(config, group) if group else config, name, text)
-    problems = value_problems(config)
-    if problems:
-        raise BadInput("\n".join(problems))
-    return config
-
-
-def _check_shape(recorded: Any) -> None:
-    """Raises BadInput for what is not groups of settings, each a plain value or a list of them."""
-    if not isinstance(recorded, dict):
-        raise BadInput("not the configuration of a run")
-    for group, node in recorded.items():
-        for name, value in node.items() if isinstance(node, dict) else [("", node)]:
-            simple = all(
-                isinstance(v, (str, int, float, type(None))) for v in (value if isinstance(value, list) else [value])
-            )
-            if not isinstance(group, str) or not isinstance(name, str) or not simple:
-                raise BadInput(f"{group}{'.' if name else ''}{name}: not a setting of a run")
-        if group in GROUPS and node is not None and not isinstance(node, dict):
-            raise BadInput(f"{group}: not a group of settings")
-        if group in registry.CONFIGS and node is not None and not isinstance(node.get("name"), str):
-            raise BadInput(f"{group}: without a name")
-
-
-def _without_interpolations(recorded: dict[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, str], Any]]:
-    """The values without those that OmegaConf would resolve, and these by group and name."""
-    texts: dict[tuple[str, str], Any] = {}
-
-    def kept(group: str, node: dict[str, Any]) -> dict[str, Any]:
-        found = {}
-        for name, value in node.items():
-            if isinstance(value, dict):
-                found[name] = kept(name, value)
-            elif any(isinstance(v, str) and "${" in v for v in (value if isinstance(value, list) else [value])):
-                texts[group, name] = value
-            else:
-                found[name] = value
-        return found
-
-    resolved = kept("", recorded)
-    for (group, name), text in texts.items():
-        node = resolved.get(group) or {} if group else resolved
-        choice = registry.CONFIGS.get(group, {}).get(str(node.get("name")))
-        config_class = choice or GROUPS.get(group) if group else RunConfig
-        kind = next((str(k) for f, k in settings(config_class) if f.name == name), "") if config_class else ""
-        if "str" not in kind or ("list" in kind.lower()) != isinstance(text, list):
-            raise BadInput(f"{group}{'.' if group else ''}{name}={text}: a record holds values, not references")
-    return resolved, texts
-
-
-def _to_dataclasses(cfg: DictConfig) -> RunConfig:
-    """Merge into the structured schema once more: `+key=value` passes Hydra and stops here."""
-    merged: dict[str, Any] = {}
-    try:
-        values = OmegaConf.to_container(cfg, resolve=True)
-        assert isinstance(values, dict)
-        for group, base in GROUPS.items():
-            node = values.pop(group, None)
-            if node is None:
-                merged[group] = None
-                continue
-            kind = registry.CONFIGS[group].get(node.get("name")) if group in registry.CONFIGS else base
-            if kind is None:
-                raise BadInput(unknown(f"{group}={node.get('name')}", node.get("name"), registry.CONFIGS[group]))
-            merged[group] = OmegaConf.to_object(_merge(kind, node))
-        values.pop("hydra", None)
-        top = OmegaConf.to_container(_merge(RunConfig, values))
-    except OmegaConfBaseException as error:
-        raise BadInput(first_line(error)) from error
-    assert isinstance(top, dict)
-    return RunConfig(**{f.name: top[f.name] for f, _ in settings(RunConfig)}, **merged)  # type: ignore[arg-type]
-
-
 PATHS = (("", "runs_dir"), ("data", "path"), ("model", "weights"))
 """Settings that name a place on disk, by group."""
 
@@ -324,13 +231,6 @@ def _home_expanded(config: RunConfig) -> RunConfig:
             setattr(node, name, os.path.expanduser(value))
     config.imports = [os.path.expanduser(module) if module.startswith("~") else module for module in config.imports]
     return config
-
-
-def _merge(config_class: type, node: Any) -> DictConfig:
-    merged = copy.deepcopy(_schema(config_class))
-    OmegaConf.set_readonly(merged, False)
-    merged.merge_with(node)
-    return merged
 
 
 def _effect_problems(key: str, config: RunConfig, value: Any) -> list[str]:

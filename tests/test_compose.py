@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sepconv_lab.compose import compose, compose_sweep, from_record
+from sepconv_lab.compose import compose, compose_sweep
 from sepconv_lab.config import Activation, BadInput, Order, Size, flat, plain
 from sepconv_lab.config.identity import command
+from sepconv_lab.config.structured import from_record
 
 
 def refused(*overrides: str) -> str:

@@ -13,9 +13,10 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 
-from sepconv_lab.compose import compose, from_record
+from sepconv_lab.compose import compose
 from sepconv_lab.config import WandbMode, flat
 from sepconv_lab.config.overrides import check_given_once
+from sepconv_lab.config.structured import from_record
 from sepconv_lab.record.record import records
 
 from .helpers import SMALL

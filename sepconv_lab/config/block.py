@@ -151,7 +151,7 @@ def placements(block: BlockConfig | None) -> dict[str, str]:
     else:
         return {}
 
-    def words(norm: bool, act: Activation) -> str:
+    def after(norm: bool, act: Activation) -> str:
         return "+".join((["norm"] if norm else []) + ([act.name] if act is not Activation.none else [])) or "none"
 
-    return {first: words(block.mid_norm, block.mid_act), second: words(block.out_norm, block.act)}
+    return {first: after(block.mid_norm, block.mid_act), second: after(block.out_norm, block.act)}

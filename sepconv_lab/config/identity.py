@@ -93,7 +93,7 @@ def command(config: RunConfig) -> list[str]:
     nodes["model"].__dict__.update({k: v for k, v in vars(config.model).items() if k == "size"})
     block = type(config.block)() if config.block is not None else None
     default = complete(RunConfig(block=block, **nodes))  # type: ignore[arg-type]
-    words = [f"{g}={getattr(config, g).name}" for g in registry.CONFIGS if getattr(config, g) is not None]
+    overrides = [f"{g}={getattr(config, g).name}" for g in registry.CONFIGS if getattr(config, g) is not None]
     skipped = {"match", "match_to"}  # the width is solved already
     for group in ("block", "model", "data", "train", ""):
         node, base = (getattr(config, group), getattr(default, group)) if group else (config, default)
@@ -108,10 +108,10 @@ def command(config: RunConfig) -> list[str]:
                 and not where
                 and not absent
             ):
-                words.append(f"{group}{'.' if group else ''}{f.name}={quoted(plain(value))}")
+                overrides.append(f"{group}{'.' if group else ''}{f.name}={quoted(plain(value))}")
     if getattr(config.model, "size", None) is not None:
-        words.append(f"model.size={config.model.size.name}")  # type: ignore[attr-defined]
-    return words
+        overrides.append(f"model.size={config.model.size.name}")  # type: ignore[attr-defined]
+    return overrides
 
 
 WORDS = ("true", "false", "null", "none", "nan", "inf")

@@ -36,7 +36,9 @@ def check_given_once(overrides: Sequence[str]) -> None:
     lines: dict[str, list[str]] = {}
     for override in parse(overrides):
         lines.setdefault(override.key_or_group, []).append(typed(override))
-    repeated = [f"{key} is given twice: {', '.join(given)}" for key, given in lines.items() if len(given) > 1]
+    repeated = [
+        f"{key} is given twice: {', '.join(typed_lines)}" for key, typed_lines in lines.items() if len(typed_lines) > 1
+    ]
     if repeated:
         raise BadInput("\n".join(repeated))
 
@@ -199,10 +201,8 @@ def _value_problem(classes: dict[str, type | None], group: str, name: str, overr
     try:
         _scratch(config_class)[name] = value  # only to see whether it can be set
     except (OmegaConfBaseException, ValueError, OverflowError) as error:
-        words = first_line(error)
-        if allowed(f, kind):
-            words = f"not allowed. Allowed: {allowed(f, kind)}"
-        return [f"{typed(override)}: {words}"]
+        text = allowed(f, kind)
+        return [f"{typed(override)}: {f'not allowed. Allowed: {text}' if text else first_line(error)}"]
     return []
 
 

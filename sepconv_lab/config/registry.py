@@ -96,15 +96,15 @@ def import_user_modules(modules: Iterable[str]) -> None:
 
 def user_sources(modules: Iterable[str]) -> list[Path]:
     """The source files of imported user modules: all of their package; a file, and what it imports from beside it."""
-    found: dict[Path, None] = {}
+    sources: dict[Path, None] = {}
     for module in modules:
         spec = importlib.util.find_spec(Path(module).stem if module.endswith(".py") else module.partition(".")[0])
         if spec is None or not spec.origin:
             continue
         origin = Path(spec.origin).resolve()
         inside = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin, *_beside(origin)]
-        found |= dict.fromkeys(inside)
-    return list(found)
+        sources |= dict.fromkeys(inside)
+    return list(sources)
 
 
 def _beside(file: Path) -> list[Path]:

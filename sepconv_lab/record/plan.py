@@ -150,14 +150,14 @@ class Plan:
 
         execution: dotted settings of where and how, such as {"train.threads": 1}.
         """
-        from .. import compose
+        from ..config.structured import from_record
 
         values = json.loads(json.dumps(self.variants[run.variant].config)) | {"seed": run.seed, "runs_dir": runs_dir}
         for key, value in {**run.block, **(execution or {})}.items():
             group, _, name = key.rpartition(".")
             (values[group] if group else values)[name] = plain(value)
         values["wandb"] = values["wandb"] | {"group": values["wandb"]["group"] or self.study, "name": run.name}
-        return compose.from_record(values | {"force": False})
+        return from_record(values | {"force": False})
 
     def values(self) -> dict[str, Any]:
         """The content of plan.json."""

@@ -121,7 +121,7 @@ class Record:
         )
 
     def config(self) -> dict[str, Any]:
-        """The resolved configuration as plain values; `compose.from_record` makes a RunConfig of it. Raises BadInput."""
+        """The resolved configuration as plain values; `config.structured.from_record` makes a RunConfig of it. Raises BadInput."""
         try:
             config: Any = bounded.parse_yaml(bounded.read_bytes(self.path / "config.yaml"))
         except OSError as error:

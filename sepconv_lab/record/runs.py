@@ -8,12 +8,12 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compose import from_record
 from ..config import BadInput, RunConfig, flat, registry, settings
 from ..config.fields import as_typed, dotted
 from ..config.identity import run_id
 from ..config.messages import unknown
 from ..config.overrides import values
+from ..config.structured import from_record
 from ..console.say import say
 from .record import PARTS, SCHEMA, Record, records
 
