@@ -233,13 +233,3 @@ def needed_variants(study: str, *, deciding: bool = False) -> tuple[str, ...]:
         if c.study == study
     ]
     return tuple(dict.fromkeys(v for c in used for v in c.variants))
-
-
-def contrast_named(study: str, name: str) -> Contrast:
-    """A contrast of a study by its name, deciding or not; BadInput with what exists where there is none."""
-    found = {c.name: c for claim in CLAIMS.values() for c in (*claim.contrasts, *claim.also) if c.study == study}
-    if name not in found:
-        raise BadInput(
-            f"study {study!r} has no contrast {name!r}; there are: {', '.join(found) or 'none'}.{did_you_mean(name, found)}"
-        )
-    return found[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pandas as pd
@@ -13,16 +13,12 @@ from ..stats import checks, outcomes
 from ..stats.effects import Effect, Method, contrast, strata_of
 from .contrasts import Claim, Contrast
 from .design import ERROR, Design
-from .of_the_paper import CLAIMS
 from .rules import Ruling, decide, errors, rule, still_open
 from .warnings import warnings
 from .where import training, where
 from .wording import MEANINGLESS, SEEDS_FOR_A_VERDICT, Part, Verdict, refusal
 
-__all__ = [
-    "MEANINGLESS", "PLACE", "SEEDS_FOR_A_VERDICT", "TABLE", "Part", "Verdict", "judge", "judge_all", "refused",
-    "verdict_table",
-]  # fmt: skip
+__all__ = ["MEANINGLESS", "PLACE", "SEEDS_FOR_A_VERDICT", "Part", "Verdict", "judge", "refused"]
 
 PLACE = ("scale", "data.name")
 """What a verdict is for: one of each."""
@@ -223,64 +219,6 @@ def _as_placed(runs: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
     return runs[keep]
 
 
-def judge_all(
-    runs: pd.DataFrame,
-    claims: Mapping[str, Claim] | Iterable[Claim] = CLAIMS,
-    *,
-    method: Method = "paired",
-    allow_partial: bool = False,
-) -> list[Verdict]:
-    """One verdict for each claim, scale and data set that has runs of a deciding study; none on speed, which runs do not decide.
-
-    Runs without a scale or data set (such as missing ones) belong to every one of their study.
-    Runs that cannot be compared give a verdict `refused` with the reason, so that one bad study hides no other.
-    """
-    checks.columns(runs, ("study", "variant", "seed", "status", "scale"))
-    every = [c for c in (claims.values() if isinstance(claims, Mapping) else claims) if c.kind != "speed"]
-    keys = [c for c in PLACE if c in runs.columns]
-    found = []
-    for claim in every:
-        own = runs[runs["study"].isin(claim.studies)]
-        unplaced = own[own[keys].isna().any(axis=1)]
-        for _, placed in own.groupby(keys):
-            rows = pd.concat([placed, unplaced]) if len(unplaced) else placed
-            beside = runs[~runs["study"].isin(claim.studies)].merge(placed[keys].drop_duplicates(), on=keys)
-            try:
-                found.append(
-                    judge(
-                        claim, pd.concat([rows, beside], ignore_index=True), method=method, allow_partial=allow_partial
-                    )
-                )
-            except BadInput as error:
-                found.append(refused(claim, rows, str(error)))
-    return found
-
-
 def refused(claim: Claim, runs: pd.DataFrame, reason: str) -> Verdict:
     """The verdict on runs that cannot be compared, with the reason."""
     return refusal(claim, reason, *where(runs))
-
-
-TABLE = (
-    "claim", "statement", "verdict", "effect", "low", "high", "level", "unit", "smallest_effect", "seeds", "planned",
-    "seeds_to_settle", "scale", "data", "hardware", "parts", "paper", "does_not_show", "reason",
-)  # fmt: skip
-
-
-def verdict_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
-    """One row a verdict, columns `TABLE`. Of several contrasts, effect, low and high are each the least of the parts'
-    (all-of; equivalences: their hull) or the greatest (any-of); `level` is that of each contrast's interval."""
-    rows = []
-    for v in verdicts:
-        numbers = ", ".join(
-            f"{p.what} {p.value:,g}" if p.value < 1e5 else f"{p.what} {p.value:,.0f}" for p in v.claim.paper
-        )
-        rows.append({
-            "claim": v.claim.id, "statement": v.claim.statement, "verdict": v.label, "effect": v.ruling.estimate,
-            "low": v.ruling.low, "high": v.ruling.high, "level": v.parts[0].effect.level if v.parts else math.nan,
-            "unit": v.claim.contrasts[0].unit, "smallest_effect": v.claim.smallest_effect, "seeds": v.n,
-            "planned": v.planned, "seeds_to_settle": v.ruling.seeds_to_settle, "scale": v.scale, "data": v.data,
-            "hardware": v.hardware, "parts": "; ".join(p.text() for p in v.parts),
-            "paper": numbers or v.claim.paper_says, "does_not_show": v.claim.not_shown, "reason": v.reason,
-        })  # fmt: skip
-    return pd.DataFrame(rows, columns=list(TABLE))
