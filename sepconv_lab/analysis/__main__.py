@@ -1,4 +1,4 @@
-"""`python -m sepconv_lab.analysis verdicts|figure|export`: what the studies say, drawn, and small enough to commit."""
+"""`python -m sepconv_lab.analysis verdicts|variance|figure|export`: what the studies say, drawn, and small enough to commit."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 
 from ..config import BadInput
 from ..config.messages import did_you_mean
-from .claims import board, family
+from .claims import board, family, spread
 from .claims.of_the_paper import CLAIMS, FIGURE06, FIGURE07_08, FIGURE09, FIGURE10
 from .notebook import publish, show
 from .read import committed, frames
 from .read.export import export
-from .read.load import load_history, load_runs
+from .read.load import load_history, load_runs, results
+from .read.sources import taken
 from .stats import checks
 
 RUNS, EXPERIMENTS = Path("runs"), Path("experiments")
@@ -104,6 +105,21 @@ def _export(args: argparse.Namespace) -> None:
     print(f"{folder}: {ended} runs{partial}, {size / 2**10:,.0f} KiB")
 
 
+def _variance(args: argparse.Namespace) -> None:
+    found = [r for r in results(args.source, study=args.study, label=args.label) if r.plan is not None]
+    for r in found:
+        assert r.plan is not None
+        print(r.plan.name)
+        try:
+            told = spread.spreads(r.plan, frames.runs_frame(r.rows()), taken(r.plan, r.sources))
+        except BadInput as error:
+            if len(found) == 1:
+                raise
+            print(f"  {error}")
+            continue
+        print("\n".join(f"  {line}" for s in told for line in s.text.splitlines()))
+
+
 def _figure(args: argparse.Namespace) -> None:
     from . import figures
 
@@ -135,6 +151,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub.add_argument("--family", action="store_true", help="with Holm's correction over all that are shown")
     sub.add_argument("--until", choices=["decided"], help="run the study that is named to its next look first")
     sub.set_defaults(do=_verdicts)
+    sub = commands.add_parser(
+        "variance", help="where the variance of a study's effects comes from, and what reduces it cheapest"
+    )
+    sub.add_argument("study")
+    sub.add_argument("source", nargs="?", default=RUNS, help="runs_dir or folder of results (default: runs)")
+    sub.add_argument("--label", help="results of this name alone")
+    sub.set_defaults(do=_variance)
     sub = commands.add_parser("figure", help="draw a figure of the paper from your own runs, the paper's beside it")
     sub.add_argument("number", type=int, choices=sorted(FIGURES), help="the paper's number")
     sub.add_argument(

@@ -282,3 +282,48 @@ def test_the_commands_from_a_terminal(tmp_path: Path) -> None:
     assert wrong.returncode == 2
     assert "no study 'figure10'; there are: figure10_mid_activation. Did you mean" in wrong.stderr
     assert len(list((tmp_path / "experiments" / made.FIGURE10 / "results/lab/runs").glob("*.json"))) == 18
+
+
+LOOKS = {"schema": 2, "looks": [5, 10, 20], "strata": None, "stop_when_supported": True, "beside": None}
+
+
+def test_a_plan_with_looks_is_judged_by_them_and_says_what_is_open(tmp_path: Path) -> None:
+    """Five seeds of twenty have ended: the clear part is decided, the other one waits for ten."""
+    later = tuple((v, s) for v in ERRORS for s in range(5, 20))
+    small = made.C4 | {"smallest_effect": 0.002}
+    planted(tmp_path, {"none": 0.2, "elu": 0.2006, "relu": 0.25}, seeds=20, missing=later, claim=small, **LOOKS)
+    (judged,) = board.judge_plans([tmp_path]).judged
+    assert judged.label == "inconclusive"
+    assert [c.name for c in board.open_contrasts(judged)] == ["none better than elu"]
+    assert (judged.verdict.look, judged.verdict.next_look, judged.verdict.decided) == (1, 10, False)
+    assert show.cells(judged)[3] == "5, look 1 of 3"
+    assert judged.verdict.design.shared
+    (plan,) = load_plans(tmp_path)
+    assert board.judge_plan(plan, load_runs(tmp_path, allow_partial=True)) == judged
+
+
+def test_a_plan_in_strata_is_judged_in_them(tmp_path: Path) -> None:
+    """Declared strata decide; a plan of schema 1 keeps its verdict, and the stratified reading of it is called post hoc."""
+    folds = ["serif", "sans", "mono"] * 2
+    for place, more in (("old", {}), ("new", LOOKS | {"looks": [6], "strata": "data.fold"})):
+        draw = np.random.default_rng(1)
+        variants = {name: made.config(train__lr=0.1 + i / 1000) for i, name in enumerate(("a", "b"))}
+        own = {"id": "mine", "contrasts": ["a better than b"], "smallest_effect": 0.02, "interval": "paired"}
+        blocks = [{"data.fold": fold} for fold in folds]
+        runs = [
+            {"variant": v, "seed": s, "run_id": made.run_id("mine", v, s), "block": blocks[s]}
+            for s in range(6)
+            for v in variants
+        ]
+        made.write_plan(tmp_path / place, variants, study="mine", seeds=range(6), claim=own, runs=runs, **more)
+        for run in runs:
+            gain = {"serif": 0.03, "sans": 0.06, "mono": 0.4}[folds[run["seed"]]] * (run["variant"] == "a")
+            error = 0.3 * math.exp(0.01 * draw.normal() - gain)
+            values = variants[run["variant"]] | {"seed": run["seed"]}
+            values["data"] = values["data"] | {"fold": folds[run["seed"]]}
+            made.write_record(tmp_path / place, run["run_id"], values, made.summary(run["run_id"], 1 - error))
+    (old,), (new,) = (board.judge_plans([tmp_path / place]).judged for place in ("old", "new"))
+    assert (old.verdict.outcome, new.verdict.outcome) == ("inconclusive", "supported")
+    assert "Post hoc, one look, in strata not declared before the first run: a better than b: " in old.verdict.text()
+    assert "on average over serif, sans, mono (data.fold)" in new.verdict.text()
+    assert new.verdict.post_hoc == ()

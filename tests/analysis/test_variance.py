@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sepconv_lab.analysis.__main__ import main
 from sepconv_lab.analysis.stats import variance
 from sepconv_lab.analysis.stats.variance import Parts, SeedImages
 from sepconv_lab.config import BadInput
+
+from . import generated as made
 
 WEIGHTS = {"b": 1.0, "a": -1.0}
 
@@ -90,3 +95,35 @@ def test_predictions_that_do_not_fit_are_refused() -> None:
     one = variance.seed_images({"b": [1, 0], "a": [0, 1]}, WEIGHTS, [0, 1])
     with pytest.raises(BadInput, match="two seeds or more"):
         variance.parts([0.1], [one])
+
+
+def test_a_study_is_told_apart_from_its_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From what each run predicted: the parts, in the command's words, and the ways to d with seeds and hours."""
+    draw = np.random.default_rng(3)
+    variants = {name: made.config(block__mid_act=name) for name in made.ERRORS}
+    for run in made.write_plan(tmp_path, variants, seeds=range(6)):
+        label = np.repeat(np.arange(300), 10)
+        wrong = draw.random(3000) < made.ERRORS[run["variant"]]
+        told = made.summary(run["run_id"], float(1 - wrong.mean()), data_digest=f"{run['seed']:016d}")
+        values = made.config(run["seed"], str(tmp_path), block__mid_act=run["variant"], data__seed=run["seed"])
+        record = made.write_record(tmp_path, run["run_id"], values)
+        np.savez(
+            record.path / "predictions.npz",
+            label=label,
+            predicted=label,
+            predicted_ema=np.where(wrong, label + 1, label),
+        )
+        record.finish(told)
+    assert main(["variance", made.FIGURE10, str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert re.search(
+        r"none better than elu: SD 0\.\d+: training 0\.\d+, classes 0\.\d+, images 0\.0[45]\d; 3,000 images act", text
+    )
+    assert re.search(r"to an interval of ±0.02, the cheapest first:\n +more \w+ \w*", text)
+    assert re.search(r"more seeds: SD 0\.\d+, \d+ seeds, \d+\.\d hours of runs", text)
+
+
+def test_a_study_without_predictions_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    experiments = Path(__file__).parents[2] / "experiments"
+    assert main(["variance", made.FIGURE10, str(experiments), "--label", "lab"]) == 2
+    assert "has no predictions of the averaged weights" in capsys.readouterr().err
