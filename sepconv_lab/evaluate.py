@@ -60,8 +60,7 @@ def evaluate_weights(overrides: Sequence[str], split: str) -> dict[str, Any]:
     from .weights import load_weights
 
     classes = data.sizes(config.data)[3]
-    models.check_buildable(config, classes)
-    network = models.build_model(config, classes)
+    network = models.build_checked(config, classes)
     load_weights(network, config.model.weights)
     return {"weights": _measure(config, network, split)}
 

@@ -117,9 +117,11 @@ def _check_all(configs: list[RunConfig]) -> list[Record]:
                 continue
             kind = repr((config.block, config.model, config.data, config.train, config.runs_dir))
             if kind not in checked:
+                from .models import build_checked
+
                 checked.add(kind)
                 record.check_writable()
-                check(config)
+                build_checked(config, check(config).classes, device="meta")
         except BadInput as error:
             problems |= dict.fromkeys(str(error).splitlines())
     if problems:
@@ -148,10 +150,10 @@ def _launch(tasks: list[list[str]], hydra: list[str], folder: Path) -> dict[int,
                 if not sign.is_up():
                     carry_out(cfg.job, sign.is_up)
 
-        def carry_out(number: int, told_to_stop: Callable[[], bool]) -> None:
+        def carry_out(number: int, should_stop: Callable[[], bool]) -> None:
             task = tasks[number]
             try:
-                if run(compose(task), name=" ".join(task), told_to_stop=told_to_stop).get("stopped"):
+                if run(compose(task), name=" ".join(task), should_stop=should_stop).get("stopped"):
                     raise KeyboardInterrupt
             except (Busy, BadInput) as error:
                 (Path(errors) / str(number)).write_text(f"{type(error).__name__}: {error}")

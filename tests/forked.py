@@ -109,7 +109,7 @@ def _serve(warm: list[str]) -> None:
     from sepconv_lab.training import environment
 
     config = compose(warm)
-    models.check_buildable(config, 2)  # on the meta device: nothing is computed
+    models.build_checked(config, 2, device="meta")  # on the meta device: nothing is computed
     complexity(config, 2)
     environment.versions()
     environment.git_state()

@@ -260,31 +260,31 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def assert_failed_but_readable(runs_dir: Path) -> None:
+def assert_interrupted_and_readable(runs_dir: Path) -> None:
     (record,) = records(runs_dir)
     summary = record.summary()
     assert summary is not None
-    assert summary["status"] == "failed"
-    assert summary["error"]
+    assert summary["status"] == "interrupted"
+    assert str(summary["error"]).startswith("no room to write: [Errno ")
     assert record.config()["seed"] == 0
     assert record.events()
 
 
-def test_a_full_disk_ends_the_run_as_failed_and_readable(
+def test_a_full_disk_interrupts_the_run_and_says_its_cause(
     tmp_path: Path, unkilled: tuple[dict[str, Any], float]
 ) -> None:
     """ENOSPC from a real file system of 450 KB; with more room the same command ends to the same bits."""
     runs_dir = tmp_path / "disk" / "runs"
     with small_disk(tmp_path / "disk", "450k"):
         assert main([*WORDS, f"runs_dir={runs_dir}"]) == 1
-        assert_failed_but_readable(runs_dir)
+        assert_interrupted_and_readable(runs_dir)
         assert main([*WORDS, f"runs_dir={runs_dir}"]) == 1, "still full"
         subprocess.run(["mount", "-o", "remount,size=8m", tmp_path / "disk"], check=True)
         assert main([*WORDS, f"runs_dir={runs_dir}"]) == 0
         assert_same(runs_dir, unkilled[0], "full disk")
 
 
-def test_a_file_limit_ends_the_run_as_failed_and_readable(
+def test_a_file_limit_interrupts_the_run_and_says_its_cause(
     tmp_path: Path, unkilled: tuple[dict[str, Any], float]
 ) -> None:
     """Without root, the kernel's limit on file sizes (EFBIG) stands in for the full disk: it cuts checkpoints off midway."""
@@ -296,7 +296,7 @@ def test_a_file_limit_ends_the_run_as_failed_and_readable(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
-    assert_failed_but_readable(tmp_path)
+    assert_interrupted_and_readable(tmp_path)
     assert not list(tmp_path.rglob("*.part"))
     assert main([*WORDS, f"runs_dir={tmp_path}"]) == 0
     assert_same(tmp_path, unkilled[0], "file limit")

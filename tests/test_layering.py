@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,20 +39,70 @@ def entries() -> dict[str, list[Path]]:
     return files
 
 
-def imported_entries(path: Path) -> set[str]:
-    """The package's entries that a file imports anywhere in it, at the top or inside functions."""
+def imported_names(path: Path, *, types: bool = True) -> set[tuple[str, ...]]:
+    """What a file imports from the package, at the top or inside functions: ("config", "fields", "setting").
+
+    types: also what only a type checker imports.
+    """
     package = path.parts[len(path.parts) - path.parts[::-1].index("sepconv_lab") : -1]
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            parts = [*package[: len(package) - node.level + 1], *(node.module.split(".") if node.module else [])]
-            names |= {parts[0]} if parts else {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sepconv_lab"):
-            parts = (node.module or "").split(".")[1:]
-            names |= {parts[0]} if parts else {alias.name for alias in node.names}
+    names: set[tuple[str, ...]] = set()
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree) if types else _executed(tree):
+        if isinstance(node, ast.ImportFrom):
+            module = tuple(node.module.split(".")) if node.module else ()
+            if node.level:
+                module = (*package[: len(package) - node.level + 1], *module)
+            elif module[:1] == ("sepconv_lab",):
+                module = module[1:]
+            else:
+                continue
+            names |= {(*module, alias.name) for alias in node.names}
         elif isinstance(node, ast.Import):
-            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith("sepconv_lab.")}
+            names |= {tuple(a.name.split(".")[1:]) for a in node.names if a.name.startswith("sepconv_lab.")}
     return names
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below one, without `if TYPE_CHECKING:`."""
+    yield node
+    if not (isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"):
+        for child in ast.iter_child_nodes(node):
+            yield from _executed(child)
+
+
+def imported_entries(path: Path) -> set[str]:
+    """The package's entries that a file imports."""
+    return {name[0] for name in imported_names(path)}
+
+
+def imported_files(path: Path) -> set[Path]:
+    """The package's files that a file imports; a package's `__init__.py` where a name of that file is imported."""
+    found = set()
+    for name in imported_names(path, types=False):
+        for parts in (name, name[:-1]):
+            place = PACKAGE.joinpath(*parts)
+            file = next((f for f in (place.with_suffix(".py"), place / "__init__.py") if f.is_file()), None)
+            if file is not None:
+                found.add(file)
+                break
+    return found - {path}
+
+
+def circle(imports: dict[Path, set[Path]]) -> list[Path]:
+    """Files that import each other in a circle; empty where there is none."""
+    done: set[Path] = set()
+
+    def visit(file: Path, way: list[Path]) -> list[Path]:
+        if file in way:
+            return way[way.index(file) :]
+        if file not in done:
+            for other in sorted(imports[file]):
+                if around := visit(other, [*way, file]):
+                    return around
+            done.add(file)
+        return []
+
+    return next((around for file in sorted(imports) if (around := visit(file, []))), [])
 
 
 def upward(files: dict[str, list[Path]]) -> set[tuple[str, str]]:
@@ -75,6 +126,16 @@ def test_every_entry_has_a_floor() -> None:
 def test_imports_run_downwards_only() -> None:
     """Configuration knows no torch, layers know no models, analysis knows no training; and there is no circle."""
     assert upward(entries()) == set()
+
+
+def test_files_import_each_other_in_no_circle() -> None:
+    """Inside a room too: each file can be read with those below it alone."""
+    files = sorted(PACKAGE.rglob("*.py"))
+    imports = {path: imported_files(path) for path in files}
+    assert [str(p.relative_to(PACKAGE)) for p in circle(imports)] == []
+    low, high = PACKAGE / "training" / "optim.py", PACKAGE / "training" / "job.py"
+    planted = {**imports, low: imports[low] | {high}}
+    assert {low, high} <= set(circle(planted)), "a circle that is planted is found"
 
 
 def test_a_planted_circle_is_seen(tmp_path: Path) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ..config import BadInput, RunConfig
 from ..config.messages import first_line
@@ -16,7 +22,7 @@ from . import (  # noqa: F401  (these register the built-in models)
 )
 from .layers import initialise
 
-__all__ = ["build_model"]
+__all__ = ["build_checked", "build_model", "on_meta"]
 
 LARGEST = 10**10
 """Parameters; with gradients, momentum and average a network of so many takes 160 GB."""
@@ -39,19 +45,47 @@ def build_model(config: RunConfig, num_classes: int, *, device: str | torch.devi
     return network.to(memory_format=torch.channels_last)
 
 
-def check_buildable(config: RunConfig, num_classes: int) -> None:
-    """Build and run the network on the meta device. Raises BadInput with what does not fit."""
+def build_checked(config: RunConfig, num_classes: int, *, device: str | torch.device = "cpu") -> nn.Module:
+    """`build_model`, run once without its values on two images of the data's size. Raises BadInput with what does not fit."""
     if num_classes < 2:
         raise BadInput(f"{num_classes} classes: at least 2 are needed")
     size = config.data.image_size
+    with _counted(config.model.name):
+        try:
+            network = build_model(config, num_classes, device=device)
+        except (RuntimeError, TypeError, OverflowError) as error:
+            raise BadInput(f"model={config.model.name} cannot be built so large: {first_line(error)}") from error
     try:
-        network = build_model(config, num_classes, device="meta")
-    except (RuntimeError, TypeError, OverflowError) as error:
-        raise BadInput(f"model={config.model.name} cannot be built so large: {first_line(error)}") from error
-    count = sum(parameter.numel() for parameter in network.parameters())
-    if count > LARGEST:
-        raise BadInput(f"model={config.model.name} would have {count:,} parameters; more than {LARGEST:,} are refused")
-    try:
-        network(torch.empty(2, 3, size, size, device="meta"))
+        on_meta(network)(torch.empty(2, 3, size, size, device="meta"))
     except RuntimeError as error:
         raise BadInput(f"images of {size} pixels are too small for model={config.model.name}: {error}") from error
+    return network
+
+
+@contextlib.contextmanager
+def _counted(name: str) -> Iterator[None]:
+    """While a network is built: raises BadInput with the parameter that is one too many, before its memory is touched."""
+    count = 0
+
+    def registered(module: nn.Module, _: str, parameter: nn.Parameter | None) -> None:
+        nonlocal count
+        count += 0 if parameter is None else parameter.numel()
+        if count > LARGEST:
+            raise BadInput(f"model={name} would have {count:,} parameters and more; more than {LARGEST:,} are refused")
+
+    hook = register_module_parameter_registration_hook(registered)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def on_meta(network: nn.Module) -> nn.Module:
+    """The network without its values, on the meta device: modules are copied, tensors are not."""
+    copies: dict[int, Any] = {
+        id(p): nn.Parameter(p.detach().to("meta"), requires_grad=p.requires_grad) for p in network.parameters()
+    }
+    for module in network.modules():
+        tensors = [*module.buffers(recurse=False), *(v for v in vars(module).values() if isinstance(v, torch.Tensor))]
+        copies |= {id(t): t.to("meta") for t in tensors}
+    return copy.deepcopy(network, copies)

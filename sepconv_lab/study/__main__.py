@@ -22,9 +22,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import compose as composing
+from ..compose import compose
 from ..config import BadInput
 from ..config.identity import is_execution
+from ..config.messages import unknown
+from ..config.overrides import check_given_once, values
 from ..console.progress import duration
 from ..console.say import refuse, say
 from ..console.tables import print_table
@@ -63,19 +65,19 @@ class Request:
     @property
     def execution(self) -> dict[str, Any]:
         """Where and how to carry runs out: what no result depends on."""
-        return composing.values([w for w in self.overrides if is_execution(w)])
+        return values([w for w in self.overrides if is_execution(w)])
 
 
 def parse(words: Sequence[str]) -> Request:
     """The request in command-line words. Raises BadInput."""
     command, *rest = words
     if command not in COMMANDS:
-        raise BadInput(composing.unknown(command, command, COMMANDS))
+        raise BadInput(unknown(command, command, COMMANDS))
     named = [w for w in rest if "=" not in w and not w.startswith("-")]
     if command != "list" and len(named) != 1:
         raise BadInput(f"study {command} takes one study: a name as in `study list`, or a path; got {named or 'none'}")
     found = Request(command, named[0] if named else "")
-    composing.check_given_once([w for w in rest if "=" in w and not w.startswith("-")])
+    check_given_once([w for w in rest if "=" in w and not w.startswith("-")])
     for word in rest:
         key, _, value = word.partition("=")
         if word in named:
@@ -86,23 +88,23 @@ def parse(words: Sequence[str]) -> Request:
             found.export = True
         elif word.startswith("-"):
             flags = ["--replan", "--export"] if command in ("run", "retry") else []
-            raise BadInput(composing.unknown(word, word, flags))
+            raise BadInput(unknown(word, word, flags))
         elif value == "":
             raise BadInput(f"{word}: a value is missing")
         elif key == "scale":
             found.scale = value
         elif key == "stage":
             if value not in STAGES:
-                raise BadInput(composing.unknown(word, value, STAGES))
+                raise BadInput(unknown(word, value, STAGES))
             found.stage = value
         elif key == "until":
             if value not in UNTIL:
-                raise BadInput(composing.unknown(word, value, UNTIL))
+                raise BadInput(unknown(word, value, UNTIL))
             found.until = value
         elif key == "seeds":
             found.seeds = seed_list(value)
         elif key == "runs_dir":
-            found.runs_dir = composing.compose([word]).runs_dir
+            found.runs_dir = compose([word]).runs_dir
         elif key.lstrip("+~").startswith("hydra"):
             found.hydra.append(word)
         else:

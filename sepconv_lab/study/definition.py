@@ -31,8 +31,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import compose as composing
 from ..config import BadInput
+from ..config.messages import unknown
+from ..config.presets import CONF
 
 EXPERIMENTS = "experiments"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=, -]*")
@@ -106,7 +107,7 @@ class Study:
     def at(self, scale: str) -> dict[str, tuple[str, ...]]:
         """The variants of a scale, each with its own overrides. Raises BadInput for an unknown scale."""
         if scale not in self.scales:
-            raise BadInput(composing.unknown(f"scale={scale}", scale, self.scales))
+            raise BadInput(unknown(f"scale={scale}", scale, self.scales))
         return {
             name: (*own, *self.more.get(name, {}).get(scale, ()))
             for name, own in self.variants.items()
@@ -133,11 +134,11 @@ def find(name: str) -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise BadInput(composing.unknown(f"study {name}", name, [p.parent.name for p in shipped()]))
+    raise BadInput(unknown(f"study {name}", name, [p.parent.name for p in shipped()]))
 
 
 def _roots() -> list[Path]:
-    return [Path(EXPERIMENTS), composing.CONF.parent / EXPERIMENTS]
+    return [Path(EXPERIMENTS), CONF.parent / EXPERIMENTS]
 
 
 def shipped() -> list[Path]:

@@ -46,13 +46,13 @@ def sign_of(path: Path, launcher: int) -> StopSign:
     return StopSign(path.with_suffix(".stop"), launcher)
 
 
-def _carry_out(path: Path, told: Mapping[str, Any], job: int, told_to_stop: Callable[[], bool]) -> None:
+def _carry_out(path: Path, told: Mapping[str, Any], job: int, should_stop: Callable[[], bool]) -> None:
     plan = read_plan(path.parent / "plan.json")
     planned = plan.runs[told["runs"][job]]
     note = Note(path.parent, planned)
     note.clear()
     try:
-        summary = _run(plan, planned, told, told["threads"][job], told_to_stop)
+        summary = _run(plan, planned, told, told["threads"][job], should_stop)
     except Busy:
         return  # another process is at it
     except KeyboardInterrupt:
@@ -79,7 +79,7 @@ def _export(folder: str, runs_dir: str, run_id: str) -> None:
 
 
 def _run(
-    plan: Plan, planned: PlannedRun, told: Mapping[str, Any], threads: int | None, told_to_stop: Callable[[], bool]
+    plan: Plan, planned: PlannedRun, told: Mapping[str, Any], threads: int | None, should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
     from ..training.job import record_of, run
 
@@ -102,7 +102,7 @@ def _run(
         "stage": plan.stage,
         "label": plan.label,
     }
-    return run(config, name=planned.name, context=context, told_to_stop=told_to_stop)
+    return run(config, name=planned.name, context=context, should_stop=should_stop)
 
 
 class Note:

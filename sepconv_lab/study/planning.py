@@ -6,10 +6,11 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from .. import compose as composing
 from ..analysis.stats.looks import check as check_looks
+from ..compose import compose
 from ..config import BadInput, HubConfig, RunConfig, plain
 from ..config.identity import PER_RUN, identity, is_execution, quoted, run_ids
+from ..config.overrides import check_given_once, values
 from ..record.metrics import PRIMARY
 from ..record.plan import Plan, PlannedRun, Variant
 from .blocks import check_balance, draw
@@ -37,7 +38,7 @@ def make_plan(
     Raises BadInput with every problem of every variant, one per line.
     """
     chosen = {n: tuple(v) for n, v in (variants or study.at(scale)).items()}
-    composing.check_given_once(overrides)
+    check_given_once(overrides)
     blocks = study.blocks.get(scale, {})
     problems = dict.fromkeys(_conflicts(study, chosen, blocks, overrides))
     configs: dict[str, tuple[tuple[str, ...], RunConfig]] = {}
@@ -45,7 +46,7 @@ def make_plan(
     for name, own in chosen.items():
         words = layered((*shared, *own, *_match(study, scale, name, own)))
         try:
-            configs[name] = words, composing.compose(words)
+            configs[name] = words, compose(words)
         except BadInput as error:
             problems |= dict.fromkeys(f"{name}: {line}" for line in str(error).splitlines())
     if problems:
@@ -80,7 +81,7 @@ def make_plan(
     if problems:
         raise BadInput("\n".join(f"{study.name} at scale={scale}: {p}" for p in problems))
     notes |= dict.fromkeys(_unequal_heads(counted))
-    plain_block = {s: composing.values([f"{k}={v}" for k, v in b.items()]) for s, b in block.items()}
+    plain_block = {s: values([f"{k}={v}" for k, v in b.items()]) for s, b in block.items()}
     runs = tuple(PlannedRun(name, s, ids[name][s], plain_block[s]) for s in wanted for name in counted)
     selected = tuple(sorted(o for o in overrides if not is_execution(o)))
     data = next((o.removeprefix("data=") for o in selected if o.startswith("data=")), "")
@@ -238,12 +239,12 @@ class _Facts:
             for seed, settings in block.items():
                 alike.setdefault(tuple(f"{k}={v}" for k, v in settings.items()), []).append(seed)
             for settings, seeds in alike.items():
-                own_data = composing.compose([*words, *settings]) if settings else config
+                own_data = compose([*words, *settings]) if settings else config
                 key = repr(own_data.data)
                 if key not in self.digests:
                     self.digests[key] = data.fingerprint(own_data.data)
                 ids |= run_ids(own_data, seeds, self.digests[key], weights)
-                classes = check(own_data, network=False)
+                classes = check(own_data).classes
             steps = total_steps(config, data.sizes(config.data)[0])
         counts = complexity(config, classes)
         values = {k: v for k, v in plain(config).items() if k not in PER_RUN}

@@ -12,12 +12,13 @@ from typing import Any
 
 import yaml
 
-from .. import compose as composing
 from ..analysis.claims import of_the_paper as claims
 from ..analysis.claims.contrasts import CONTRAST
 from ..config import BadInput, bounded
 from ..config.fields import as_typed
 from ..config.identity import is_execution
+from ..config.messages import unknown
+from ..config.overrides import check_given_once
 from ..record import metrics
 from .definition import NAME, ClaimPart, MatchPart, Study, TunePart, find
 
@@ -88,7 +89,7 @@ class _Reader:
         if baseline not in own and parts:
             own = {baseline: (), **own}
         if baseline not in own:
-            self.bad(composing.unknown(f"baseline: {baseline}", baseline, own))
+            self.bad(unknown(f"baseline: {baseline}", baseline, own))
         for name, removal in parts.items():
             own[f"without_{name}"] = (*own.get(baseline, ()), *self.overrides(removal, f"leave_one_out: {name}"))
         for name, words in own.items():
@@ -103,7 +104,7 @@ class _Reader:
         for name, places in (*only.items(), *((n, tuple(m)) for n, m in more.items())):
             for place in places:
                 if place not in scales:
-                    self.bad(composing.unknown(f"variants: {name}: {place}", place, scales))
+                    self.bad(unknown(f"variants: {name}: {place}", place, scales))
         seeds, looks_at = self.looks(scales)
         blocks = self.blocks(own, more, scales)
         study = Study(
@@ -168,7 +169,7 @@ class _Reader:
         found: dict[str, dict[str, tuple[str, ...]]] = {}
         for scale, raw in self.mapping("blocks").items():
             if scale not in scales:
-                self.bad(composing.unknown(f"blocks: {scale}", str(scale), scales))
+                self.bad(unknown(f"blocks: {scale}", str(scale), scales))
                 continue
             taken = {w.split("=")[0]: f"scale {scale}" for w in scales[scale]}
             for name, words in own.items():
@@ -219,7 +220,7 @@ class _Reader:
             at = {}
         for scale in at:
             if scale not in scales:
-                self.bad(composing.unknown(f"seeds: at: {scale}", str(scale), scales))
+                self.bad(unknown(f"seeds: at: {scale}", str(scale), scales))
         shared = self.look_numbers(raw.get("looks"), "seeds: looks")
         found = {
             scale: self.look_numbers(at[scale], f"seeds: at: {scale}") if scale in at else shared for scale in scales
@@ -238,9 +239,7 @@ class _Reader:
         raw = self.raw.get("strata")
         known = {key for values in blocks.values() for key in values}
         if raw is not None and raw not in known:
-            self.bad(
-                composing.unknown(f"strata: {raw}", str(raw), known) if known else f"strata: {raw}: needs `blocks`"
-            )
+            self.bad(unknown(f"strata: {raw}", str(raw), known) if known else f"strata: {raw}: needs `blocks`")
         return None if raw is None else str(raw)
 
     def switch(self, key: str) -> bool:
@@ -259,7 +258,7 @@ class _Reader:
         self.known(raw, ("metric", "smallest_effect"), "claim: beside: ")
         metric = str(raw.get("metric"))
         if metric not in OUTCOMES:
-            self.bad(composing.unknown(f"claim: beside: metric: {metric}", metric, OUTCOMES))
+            self.bad(unknown(f"claim: beside: metric: {metric}", metric, OUTCOMES))
         return {"metric": metric, "smallest_effect": self.effect(raw.get("smallest_effect", 0.02), "claim: beside: ")}
 
     def effect(self, value: Any, where: str) -> float:
@@ -285,7 +284,7 @@ class _Reader:
         given = raw.get("contrasts") or []
         contrasts = tuple(map(str, given if isinstance(given, list) else [given]))
         if known is None and not contrasts:
-            self.bad(composing.unknown(f"claim: {name}", name, claims.CLAIMS) + " One of your own needs `contrasts`.")
+            self.bad(unknown(f"claim: {name}", name, claims.CLAIMS) + " One of your own needs `contrasts`.")
         if known is not None:
             deciding = tuple(c.name for c in known.contrasts)
             if contrasts and contrasts != deciding:
@@ -296,7 +295,7 @@ class _Reader:
             needed = [v for c in known.contrasts for v in c.variants]
             for variant in dict.fromkeys(needed):
                 if variant not in own:
-                    self.bad(composing.unknown(f"claim: {name} needs the variant {variant}", variant, own))
+                    self.bad(unknown(f"claim: {name} needs the variant {variant}", variant, own))
         else:
             for text in contrasts:
                 found = CONTRAST.fullmatch(text)
@@ -307,7 +306,7 @@ class _Reader:
                     continue
                 for variant in (found["variant"], found["than"]):
                     if variant not in own:
-                        self.bad(composing.unknown(f"claim: contrasts: {variant}", variant, own))
+                        self.bad(unknown(f"claim: contrasts: {variant}", variant, own))
             if len({found["how"] for text in contrasts if (found := CONTRAST.fullmatch(text))}) > 1:
                 self.bad(
                     "claim: contrasts: all `better than` or all `same as`: a direction and an equivalence are two studies"
@@ -315,7 +314,7 @@ class _Reader:
         effect = self.effect(raw.get("smallest_effect", known.smallest_effect if known else 0.02), "claim: ")
         interval = str(raw.get("interval", "paired"))
         if interval not in ("paired", "pooled"):
-            self.bad(composing.unknown(f"claim: interval: {interval}", interval, ("paired", "pooled")))
+            self.bad(unknown(f"claim: interval: {interval}", interval, ("paired", "pooled")))
         return ClaimPart(
             name, str(raw.get("statement") or (known.statement if known else "")), contrasts, effect, interval,
             self.beside(raw.get("beside")),
@@ -328,10 +327,10 @@ class _Reader:
         self.known(raw, ("count", "to", "except"), "match: ")
         count, to, but = str(raw.get("count")), str(raw.get("to")), tuple(map(str, raw.get("except") or ()))
         if count not in ("params", "body_params", "macs"):
-            self.bad(composing.unknown(f"match: count: {count}", count, ("params", "body_params", "macs")))
+            self.bad(unknown(f"match: count: {count}", count, ("params", "body_params", "macs")))
         for name in (to, *but):
             if name not in own:
-                self.bad(composing.unknown(f"match: {name}", name, own))
+                self.bad(unknown(f"match: {name}", name, own))
         return MatchPart(count, to, but)
 
     def tune(self) -> TunePart | None:
@@ -371,7 +370,7 @@ class _Reader:
     def known(self, raw: Mapping[Any, Any], keys: Iterable[str], where: str) -> None:
         for key in raw:
             if key not in keys:
-                self.bad(composing.unknown(f"{where}{key}", str(key), keys))
+                self.bad(unknown(f"{where}{key}", str(key), keys))
 
     def overrides(self, raw: Any, where: str) -> tuple[str, ...]:
         if raw is None:
@@ -384,7 +383,7 @@ class _Reader:
         for word in raw:
             if word.split("=")[0] == "seed":
                 self.bad(f"{where}: {word}: seeds are the study's own `seeds`")
-        self.checked(lambda: composing.check_given_once(raw), where)
+        self.checked(lambda: check_given_once(raw), where)
         return tuple(raw)
 
     def sweepable(self, name: str, words: Iterable[str]) -> None:

@@ -1,9 +1,16 @@
-"""One run, from a configuration to its record."""
+"""One run, from a configuration to its record: `run`, and below it what it does, in order.
+
+prepare  everything that can be refused, each thing made once
+opening  the part of the summary that is known before the first step
+resumed  the newest checkpoint that fits
+outcome  how it ended
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import shlex
 import signal
@@ -16,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ..compose import match_record
 from ..config import RECIPE, BadInput, RunConfig, bounded, flat, placements, plain
 from ..config.identity import command, identity, run_id
+from ..config.messages import first_line
 from ..console.say import say
 from ..record.record import Record
 from ..record.wandb_mirror import settled
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
     from ..config import Precision
     from ..data import ImageData
     from ..models.complexity import Complexity
+    from ..record.wandb_mirror import WandbMirror
     from .loop import Training
 
 
@@ -34,25 +43,74 @@ def run(
     *,
     name: str = "",
     context: Mapping[str, str] | None = None,
-    told_to_stop: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Carry out one run and return its summary; a finished one is returned as it is, an unfinished one resumes.
 
-    context: what W&B shows of the run beside its configuration, such as study and variant. told_to_stop: asked after every
-    step, beside the signals. `stopped` in what is returned: whether the run was told to stop, were it only in its end.
+    context: what W&B shows of the run beside its configuration, such as study and variant. should_stop: asked after every
+    step, beside the signals. `stopped` in what is returned: whether the run was to stop, were it only in its end.
     Raises BadInput before anything is written, and Busy when another process owns the record.
     """
     record, weights_digest = record_of(config)
-    done = ended(record, config)
-    if done is not None:
-        return done
+    if (summary := ended(record, config)) is not None:
+        return summary
     record.check_writable()
-    job = _prepare(config, weights_digest)
+    job = prepare(config, weights_digest)
     with record.owned():
-        done = ended(record, config)  # it may have ended while we came to own it
-        if done is not None:
-            return done
-        return _carry_out(job, record, name, context or {}, told_to_stop)
+        if (summary := ended(record, config)) is not None:  # it may have ended while we came to own it
+            return summary
+        return _carry_out(job, record, name, context or {}, should_stop)
+
+
+def _carry_out(
+    job: Job, record: Record, name: str, context: Mapping[str, str], should_stop: Callable[[], bool]
+) -> dict[str, Any]:
+    from ..record.wandb_mirror import WandbMirror
+    from .loop import Interrupted, fit
+
+    before = record.summary()
+    if job.config.force and before is not None and before["status"] != "interrupted":
+        say(f"archived the old record: {record.archive()}")  # an unfinished one, perhaps forced itself, goes on
+    record.begin(plain(job.config), identity(job.config, job.data.digest, job.weights_digest))
+    say(f"{record.path}: {job.headline}")
+    summary, training, mirror = opening(job, record), job.training(job.network), None
+    began, stopped = time.monotonic(), False
+    try:
+        with _signals() as signals:
+            summary["attempts"] = _next_attempt(record)
+            training = resumed(job, training, record, summary)
+            began -= training.seconds
+            mirror = WandbMirror(
+                job.config, record.run_id, record.path, summary["attempts"], name or record.run_id, context
+            )
+            for event in record.events():
+                mirror.log(event)
+            summary["metrics"] = fit(training, record, mirror, should_stop=lambda: bool(signals) or should_stop())
+        summary |= outcome(None, training, record)
+        stopped = bool(signals) or should_stop()  # too late for this run, in its last evaluation, but not for the next
+    except BaseException as error:
+        summary |= outcome(error, training, record)
+        stopped = isinstance(error, Interrupted)
+        if not isinstance(error, (Exception, SystemExit)):
+            raise
+    finally:
+        summary |= {"steps": training.step, "epochs": training.step / training.epoch_steps,
+                    "wall_time": time.monotonic() - began}  # fmt: skip
+        _close(job, record, mirror, summary)
+    say(f"{record.path}: {summary['status']}{_result(summary)}")
+    return summary | {"stopped": stopped}
+
+
+def _close(job: Job, record: Record, mirror: WandbMirror | None, summary: dict[str, Any]) -> None:
+    """End the mirror, then write the summary, the last act of every run."""
+    from . import environment
+
+    summary["peak_memory"] = environment.peak_memory(job.device)
+    if mirror is not None:
+        last = record.path / "checkpoints" / "last.pt" if job.config.wandb.log_checkpoint else None
+        mirror.finish({k: v for k, v in summary.items() if k != "traceback"}, last)
+        summary["wandb"] = {"id": mirror.id, "mode": mirror.mode, "error": mirror.error}
+    record.finish(summary)
 
 
 def record_of(config: RunConfig) -> tuple[Record, str | None]:
@@ -78,8 +136,41 @@ def ended(record: Record, config: RunConfig) -> dict[str, Any] | None:
     return summary
 
 
-@dataclass
-class _Job:
+# --- before the first step --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a configuration comes to on this machine and its data."""
+
+    device: torch.device
+    precision: Precision
+    classes: int
+
+
+def check(config: RunConfig) -> Checked:
+    """Whether hardware and data allow the run, without decoding images or building the network. Raises BadInput."""
+    from .. import data
+    from . import environment
+
+    key = os.environ.get("WANDB_API_KEY")
+    if key and any(key in str(value) for value in flat(config).values()):
+        raise BadInput("a setting holds the key of W&B (WANDB_API_KEY), which never goes into a record")
+    settled(config.wandb)
+    device = environment.resolve_device(config.train)
+    precision = environment.resolve_precision(config.train, device)
+    images, _, _, classes = data.sizes(config.data)
+    if config.train.batch_size > images:
+        raise BadInput(f"train.batch_size={config.train.batch_size}: the training split has {images} images")
+    if config.train.accumulate > config.train.batch_size:
+        raise BadInput(
+            f"train.accumulate={config.train.accumulate}: more parts than train.batch_size={config.train.batch_size}"
+        )
+    return Checked(device, precision, classes)
+
+
+@dataclass(frozen=True)
+class Job:
     """A run that can start: nothing about its input is left to be refused."""
 
     config: RunConfig
@@ -91,62 +182,49 @@ class _Job:
     counts: Complexity
     weights_digest: str | None
 
+    @property
+    def headline(self) -> str:
+        """The run in a line, for the person at the terminal."""
+        from .loop import total_steps
 
-def check(config: RunConfig, *, network: bool = True) -> int:
-    """Whether hardware, data and network allow the run, without decoding images; the number of classes. Raises BadInput.
-
-    network: False where the caller has built it already.
-    """
-    from .. import data, models
-    from . import environment
-
-    key = os.environ.get("WANDB_API_KEY")
-    if key and any(key in str(value) for value in flat(config).values()):
-        raise BadInput("a setting holds the key of W&B (WANDB_API_KEY), which never goes into a record")
-    settled(config.wandb)
-    environment.resolve_precision(config.train, environment.resolve_device(config.train))
-    images, _, _, classes = data.sizes(config.data)
-    if network:
-        models.check_buildable(config, classes)
-    if config.train.batch_size > images:
-        raise BadInput(f"train.batch_size={config.train.batch_size}: the training split has {images} images")
-    if config.train.accumulate > config.train.batch_size:
-        raise BadInput(
-            f"train.accumulate={config.train.accumulate}: more parts than train.batch_size={config.train.batch_size}"
+        config, counts, images = self.config, self.counts, len(self.data.train)
+        return (
+            f"model={config.model.name}"
+            + (f" size={config.model.size.name}" if hasattr(config.model, "size") else "")  # type: ignore[attr-defined]
+            + (f" block={config.block.name}" if config.block else "")
+            + f", {counts.params:,} parameters ({counts.head_params:,} in the head), {counts.macs / 1e6:,.1f} M MACs an image; "
+            f"data={config.data.name}: {images:,} images, {self.data.num_classes} classes; "
+            f"{total_steps(config, images):,} steps on {self.device.type} in {self.precision.name} with {self.threads} threads"
         )
-    return classes
+
+    def training(self, network: torch.nn.Module) -> Training:
+        """At step 0."""
+        from .loop import Training
+
+        return Training(self.config, network, self.data, self.device, self.precision)
 
 
-def _prepare(config: RunConfig, weights_digest: str | None) -> _Job:
-    """Everything that can be refused, before anything is written. Raises BadInput."""
-    from .. import data
-    from ..models.complexity import complexity
+def prepare(config: RunConfig, weights_digest: str | None) -> Job:
+    """Everything that can be refused, before anything is written; each thing is made once. Raises BadInput."""
+    from .. import data, models
+    from ..models.complexity import measure
     from . import environment
 
-    classes = check(config)
-    device = environment.resolve_device(config.train)
-    precision = environment.resolve_precision(config.train, device)
+    checked = check(config)
     threads = environment.set_threads(config.train)
-    loaded = data.load(config.data)
-    environment.set_deterministic(device)
-    environment.begin_measuring(device)
-    return _Job(
-        config,
-        device,
-        precision,
-        threads,
-        loaded,
-        _network(config, classes),
-        complexity(config, classes),
-        weights_digest,
-    )
+    network = _network(config, checked.classes)
+    counts = measure(models.on_meta(network), config.data.image_size)
+    images = data.load(config.data)
+    environment.set_deterministic(checked.device)
+    environment.begin_measuring(checked.device)
+    return Job(config, checked.device, checked.precision, threads, images, network, counts, weights_digest)
 
 
 def _network(config: RunConfig, classes: int) -> torch.nn.Module:
-    """The network as it begins: initialised, or with the weights that the configuration names."""
+    """The network as it begins: initialised, or with the weights that the configuration names. Raises BadInput."""
     from .. import models
 
-    network = models.build_model(config, classes)
+    network = models.build_checked(config, classes)
     if config.model.weights:
         from ..weights import load_weights
 
@@ -154,29 +232,12 @@ def _network(config: RunConfig, classes: int) -> torch.nn.Module:
     return network
 
 
-def _carry_out(
-    job: _Job, record: Record, name: str, context: Mapping[str, str], told_to_stop: Callable[[], bool]
-) -> dict[str, Any]:
-    from ..record import checkpoint
-    from ..record.wandb_mirror import WandbMirror
+def opening(job: Job, record: Record) -> dict[str, Any]:
+    """The part of the summary that is known before the first step; `failed`, until the run has ended otherwise."""
     from . import environment
-    from .loop import Diverged, Interrupted, Training, fit, logged_rate, total_steps
 
-    config, device, counts, threads = job.config, job.device, job.counts, job.threads
-    images, classes = len(job.data.train), job.data.num_classes
-    before = record.summary()
-    if config.force and before is not None and before["status"] != "interrupted":
-        say(f"archived the old record: {record.archive()}")  # an unfinished one, perhaps forced itself, goes on
-    record.begin(plain(config), identity(config, job.data.digest, job.weights_digest))
-    say(
-        f"{record.path}: model={config.model.name}"
-        + (f" size={config.model.size.name}" if hasattr(config.model, "size") else "")  # type: ignore[attr-defined]
-        + (f" block={config.block.name}" if config.block else "")
-        + f", {counts.params:,} parameters ({counts.head_params:,} in the head), {counts.macs / 1e6:,.1f} M MACs an image; "
-        f"data={config.data.name}: {images:,} images, {classes} classes; "
-        f"{total_steps(config, images):,} steps on {device.type} in {job.precision.name} with {threads} threads"
-    )
-    summary: dict[str, Any] = {
+    config, counts, data = job.config, job.counts, job.data
+    return {
         "status": "failed",
         "run_id": record.run_id,
         "recipe": RECIPE,
@@ -186,78 +247,45 @@ def _carry_out(
         "receptive_field": counts.field,
         "activation_bytes": counts.activation_bytes,
         **placements(config.block),
-        "match": match_record(config, classes),
-        "num_classes": classes,
-        "images": {"train": images, "val": len(job.data.val), "test": len(job.data.test)},
-        "data_digest": job.data.digest,
-        "data_content": job.data.content,
+        "match": match_record(config, data.num_classes),
+        "num_classes": data.num_classes,
+        "images": {"train": len(data.train), "val": len(data.val), "test": len(data.test)},
+        "data_digest": data.digest,
+        "data_content": data.content,
         "weights_digest": job.weights_digest,
         "git": environment.git_state(),
         "versions": environment.versions(),
-        "hardware_class": environment.hardware_class(device),
-        "device": device.type,
-        "threads": threads,
+        "hardware_class": environment.hardware_class(job.device),
+        "device": job.device.type,
+        "threads": job.threads,
         "precision": job.precision.name,
-        "command": _command(config, threads),
+        "command": _command(config, job.threads),
         "attempts": None,
         "error": None,
     }
-    training, mirror = Training(config, job.network, job.data, device, job.precision), None
-    began, stopped = time.time(), False
-    try:
-        with _signals() as stop:
-            summary["attempts"] = _next_attempt(record)
-            for state in checkpoint.candidates(record.path / "checkpoints", record.run_id, record.metrics_size()):
-                try:
-                    training.load_state(state)
-                except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-                    say(f"a checkpoint does not fit this run and is left aside: {checkpoint.first_line(error)}")
-                    training = Training(config, _network(config, classes), job.data, device, job.precision)
-                    continue
-                record.cut_metrics(state["metrics_bytes"])
-                say(f"going on from step {training.step} of {training.total}")
-                break
-            else:
-                record.cut_metrics(0)
-            _note_environment(training, summary, config)
-            began -= training.seconds
-            mirror = WandbMirror(
-                config, record.run_id, record.path, summary["attempts"], name or record.run_id, context
-            )
-            for event in record.events():
-                mirror.log(event)
-            summary["metrics"] = fit(training, record, mirror, should_stop=lambda: bool(stop) or told_to_stop())
-        summary |= {"status": "finished", "images_per_second": logged_rate(record)}
-        stopped = (
-            bool(stop) or told_to_stop()
-        )  # too late for this run, in its last evaluation, but not for what would follow it
-    except Interrupted:
-        summary |= {"status": "interrupted", "error": f"stopped by a signal after step {training.step}"}
-        stopped = True
-    except Diverged as error:
-        summary |= {"status": "diverged", "error": str(error), "diverged_step": error.step,
-                    "images_per_second": logged_rate(record)}  # fmt: skip
-    except (Exception, SystemExit) as error:
-        summary |= {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-    except BaseException as error:
-        summary |= {"status": "interrupted", "error": type(error).__name__}
-        raise
-    finally:
-        summary |= {
-            "steps": training.step,
-            "epochs": training.step / training.epoch_steps,
-            "wall_time": time.time() - began,
-        }
-        summary["peak_memory"] = environment.peak_memory(device)
-        if mirror is not None:
-            mirror.finish(
-                {k: v for k, v in summary.items() if k != "traceback"},
-                record.path / "checkpoints" / "last.pt" if config.wandb.log_checkpoint else None,
-            )
-            summary["wandb"] = {"id": mirror.id, "mode": mirror.mode, "error": mirror.error}
-        record.finish(summary)
-    say(f"{record.path}: {summary['status']}{_result(summary)}")
-    return summary | {"stopped": stopped}
+
+
+def resumed(job: Job, training: Training, record: Record, summary: dict[str, Any]) -> Training:
+    """The training at the newest checkpoint that fits, the events after it cut off; at step 0 without one.
+
+    Settles in the summary what this attempt computes on.
+    """
+    from ..record import checkpoint
+
+    for state in checkpoint.candidates(record.path / "checkpoints", record.run_id, record.metrics_size()):
+        try:
+            training.load_state(state)
+        except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+            say(f"a checkpoint does not fit this run and is left aside: {first_line(error)}")
+            training = job.training(_network(job.config, job.data.num_classes))
+            continue
+        record.cut_metrics(state["metrics_bytes"])
+        say(f"going on from step {training.step} of {training.total}")
+        break
+    else:
+        record.cut_metrics(0)
+    _note_environment(training, summary, job.config)
+    return training
 
 
 def _note_environment(training: Training, summary: dict[str, Any], config: RunConfig) -> None:
@@ -303,6 +331,39 @@ def _next_attempt(record: Record) -> int:
     attempt = max(0, before) + 1
     path.write_text(str(attempt))
     return attempt
+
+
+# --- its end ----------------------------------------------------------------------------------------------------------
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def outcome(error: BaseException | None, training: Training, record: Record) -> dict[str, Any]:
+    """How a run ended, from what ended it (None: its last step): status and error, and its speed where it ended by itself."""
+    from .loop import Diverged, Interrupted, logged_rate
+
+    if error is None:
+        return {"status": "finished", "images_per_second": logged_rate(record)}
+    if isinstance(error, Diverged):
+        return {"status": "diverged", "error": str(error), "diverged_step": error.step,
+                "images_per_second": logged_rate(record)}  # fmt: skip
+    if isinstance(error, Interrupted):
+        return {"status": "interrupted", "error": f"stopped by a signal after step {training.step}"}
+    if not isinstance(error, (Exception, SystemExit)):
+        return {"status": "interrupted", "error": type(error).__name__}
+    if (full := no_room(error)) is not None:
+        return {"status": "interrupted", "error": f"no room to write: {full}"}
+    text = "".join(traceback.format_exception(error))
+    return {"status": "failed", "error": f"{type(error).__name__}: {error}", "traceback": text}
+
+
+def no_room(error: BaseException | None) -> OSError | None:
+    """The full disk, quota or file limit behind an error: torch hides it behind one of its own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _result(summary: dict[str, Any]) -> str:
