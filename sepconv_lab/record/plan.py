@@ -52,6 +52,8 @@ class Variant:
     body_params: int
     macs: int
     steps: int | None = None
+    origin: str = ""
+    """Of the tuning stage: the study's variant of which it tries a learning rate."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,9 @@ class Plan:
     def values(self) -> dict[str, Any]:
         """The content of plan.json."""
         values = {"schema": self.schema, "plan_id": self.plan_id, **dataclasses.asdict(self)}
+        for variant in values["variants"].values():
+            if not variant["origin"]:
+                del variant["origin"]
         left_out = ("path", *(DECIDING if self.schema == 1 else ()))
         return {k: v for k, v in values.items() if k not in left_out}
 

@@ -220,9 +220,11 @@ def _tuning_plan(
 ) -> tuple[Plan, list[str]]:
     assert study.tune is not None
     scale = request.scale or "lab"
+    candidates = tuning.candidates(study, scale, rates, exponents)
     return make_plan(
         study, scale, overrides=request.overrides, seeds=study.tune.seeds, stage="tune", fetch=fetch,
-        variants=tuning.candidates(study, scale, rates, exponents),
+        variants={name: c.overrides for name, c in candidates.items()},
+        origins={name: c.origin for name, c in candidates.items()},
     )  # fmt: skip
 
 
@@ -265,7 +267,7 @@ def _run(request: Request) -> int:
             bad = [s for s in states(plan, request.runs_dir) if s.status not in ("finished", "diverged")]
             if bad:
                 return code  # at a rate that is too high, diverging is an answer
-        best = tuning.choose(study, rates, exponents, states(plan, request.runs_dir))
+        best = tuning.choose(study, tuning.candidates(study, scale, rates, exponents), states(plan, request.runs_dir))
         down, up = tuning.extension(exponents, best)
         down, up = down * (below < tuning.EXTENSIONS), up * (above < tuning.EXTENSIONS)
         if not (down or up):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +18,6 @@ from .blocks import check_balance, draw
 from .definition import Study
 
 STAGES = ("fixed", "tune", "tuned")
-TUNED_BY = " lr="
-"""Between a variant's name and the learning rate at which the tuning stage tries it."""
 
 
 def make_plan(
@@ -29,11 +28,13 @@ def make_plan(
     seeds: Sequence[int] | None = None,
     stage: str = "fixed",
     variants: Mapping[str, Sequence[str]] | None = None,
+    origins: Mapping[str, str] | None = None,
     fetch: bool = False,
 ) -> tuple[Plan, list[str]]:
     """The plan of a study at a scale, and notes on what could not be known. Trains and writes nothing.
 
     overrides: the command line's, for all runs. seeds: instead of the study's. variants: instead of the study's at this scale.
+    origins: of the tuning stage, variant -> the study's variant that it tries a learning rate of.
     fetch: whether data that has only a hub id may be fetched; otherwise its run ids stay unknown.
     Raises BadInput with every problem of every variant, one per line.
     """
@@ -44,8 +45,8 @@ def make_plan(
     configs: dict[str, tuple[tuple[str, ...], RunConfig]] = {}
     shared = (*study.base, *study.scales[scale], *overrides)
     for name, own in chosen.items():
-        words = layered((*shared, *own, *_match(study, scale, name, own)))
         try:
+            words = layered((*shared, *own, *_match(study, scale, (origins or {}).get(name, name), own)))
             configs[name] = words, compose(words)
         except BadInput as error:
             problems |= dict.fromkeys(f"{name}: {line}" for line in str(error).splitlines())
@@ -74,7 +75,8 @@ def make_plan(
     facts = _Facts(fetch)
     for name, (words, config) in configs.items():
         try:
-            counted[name], ids[name] = facts.variant(words, chosen[name], config, block, notes)
+            variant, ids[name] = facts.variant(words, chosen[name], config, block, notes)
+            counted[name] = dataclasses.replace(variant, origin=(origins or {}).get(name, ""))
         except BadInput as error:
             problems |= dict.fromkeys(f"{name}: {line}" for line in str(error).splitlines())
     problems |= dict.fromkeys(_twins(study, {n: c for n, (_, c) in configs.items()}))
@@ -154,19 +156,24 @@ def _conflicts(
             yield f"{word}: the study varies the data"
 
 
-def _match(study: Study, scale: str, name: str, own: tuple[str, ...]) -> tuple[str, ...]:
+def _match(study: Study, scale: str, name: str, own: tuple[str, ...], before: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The overrides that make a variant as large as the reference, on its own data.
 
     A variant may choose its own count (`model.match=macs`) and its own reference (`model.match_to=<variant>`).
+    before: the variants whose sizes wait for this one's. Raises BadInput where it is one of them.
     """
-    match, origin = study.match, name.partition(TUNED_BY)[0]
-    if match is None or origin in (match.to, *match.but):
+    match = study.match
+    if match is None or name in (match.to, *match.but):
         return ()
+    if name in before:
+        raise BadInput(f"matched in size to itself: {' -> '.join((*before[before.index(name) :], name))}")
     given = {w.split("=")[0]: w.split("=", 1)[1] for w in own}
     to, variants = given.get("model.match_to", match.to), study.at(scale)
     if to not in variants:
         return ()  # a count, or overrides
-    words = layered((*study.base, *study.scales[scale], *variants[to], *_match(study, scale, to, variants[to])))
+    words = layered(
+        (*study.base, *study.scales[scale], *variants[to], *_match(study, scale, to, variants[to], (*before, name)))
+    )
     reference = [w for w in words if w.split("=")[0].split(".")[0] in ("block", "model")]
     return f"model.match={given.get('model.match', match.count)}", f"model.match_to={quoted(shlex.join(reference))}"
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ..compose import compose
 from ..config import BadInput
 from ..record import metrics
 from .definition import Study
-from .planning import TUNED_BY
 from .status import State
 
 HALF_DECADE = 10**0.5
@@ -39,20 +39,26 @@ def grid(study: Study, below: int = 0, above: int = 0) -> list[int]:
     return list(range(-half - below, half + above + 1))
 
 
-def candidates(
-    study: Study, scale: str, rates: Mapping[str, float], exponents: Sequence[int]
-) -> dict[str, tuple[str, ...]]:
-    """The variants of the tuning stage, e.g. "relu lr=0.6325" -> its overrides."""
-    return {
-        f"{name}{TUNED_BY}{rates[name] * HALF_DECADE**k:.4g}": (*own, f"train.lr={rates[name] * HALF_DECADE**k:.4g}")
-        for name, own in study.at(scale).items()
-        for k in exponents
-    }
+@dataclass(frozen=True)
+class Candidate:
+    """A variant of the study, its `origin`, at one learning rate of the grid."""
+
+    origin: str
+    exponent: int
+    overrides: tuple[str, ...]
 
 
-def choose(
-    study: Study, rates: Mapping[str, float], exponents: Sequence[int], found: Sequence[State]
-) -> dict[str, int]:
+def candidates(study: Study, scale: str, rates: Mapping[str, float], exponents: Sequence[int]) -> dict[str, Candidate]:
+    """The variants of the tuning stage, such as "relu lr=0.6325"."""
+    found = {}
+    for name, own in study.at(scale).items():
+        for k in exponents:
+            rate = f"{rates[name] * HALF_DECADE**k:.4g}"
+            found[f"{name} lr={rate}"] = Candidate(name, k, (*own, f"train.lr={rate}"))
+    return found
+
+
+def choose(study: Study, candidates: Mapping[str, Candidate], found: Sequence[State]) -> dict[str, int]:
     """variant -> the exponent with the best mean over the tuning seeds; a diverged run counts as the worst there is.
 
     Raises BadInput when a tuning run has not ended.
@@ -72,11 +78,10 @@ def choose(
         scores.setdefault(state.run.variant, []).append(
             sign * float(measured[metric]) if state.status == "finished" else -math.inf
         )
-    best = {}
-    for name, rate in rates.items():
-        means = {k: scores[f"{name}{TUNED_BY}{rate * HALF_DECADE**k:.4g}"] for k in exponents}
-        best[name] = max(exponents, key=lambda k: (sum(means[k]) / len(means[k]), -abs(k)))
-    return best
+    means: dict[str, dict[int, float]] = {}
+    for name, candidate in candidates.items():
+        means.setdefault(candidate.origin, {})[candidate.exponent] = sum(scores[name]) / len(scores[name])
+    return {origin: max(of, key=lambda k: (of[k], -abs(k))) for origin, of in means.items()}
 
 
 def extension(exponents: Sequence[int], best: Mapping[str, int]) -> tuple[int, int]:

@@ -193,6 +193,31 @@ def test_sizes_are_matched_on_each_variants_own_data(write: Writer) -> None:
     assert v["sep"].config["model"]["width"] == 1.0
 
 
+def test_a_factor_may_be_the_learning_rate_of_a_matched_study(write: Writer) -> None:
+    """A variant is what it is, whatever its name looks like: "act=relu lr=0.1" is no rate that the tuning stage tries."""
+    study = load(write("""
+        question: Which rate?
+        baseline: act=relu lr=0.1
+        factors: {block.act: [relu, elu], train.lr: [0.1, 0.2]}
+        match: {count: params, to: act=relu lr=0.1}
+        seeds: 1
+        scales: {lab: []}
+    """))  # fmt: skip
+    plan, _ = make_plan(study, "lab")
+    assert set(plan.variants) == {f"act={act} lr={lr}" for act in ("relu", "elu") for lr in (0.1, 0.2)}
+    assert len({v.params for v in plan.variants.values()}) == 1
+
+
+@pytest.mark.parametrize(("first", "second"), [("second", "first"), ("first", "none"), ("second", "second")])
+def test_variants_that_are_matched_to_each_other_are_refused(write: Writer, first: str, second: str) -> None:
+    """Neither size is known before the other."""
+    text = PLAIN.replace("relu: [block.mid_act=relu]", f"first: [block=conv, model.match_to={first}]\n  "
+                         f"second: [block.segments=1, model.match_to={second}]\nmatch: {{count: params, to: none}}")  # fmt: skip
+    text = text.replace("relu better than none", "first better than none")
+    with pytest.raises(BadInput, match=r"matched in size to itself: (first|second)"):
+        make_plan(load(write(text)), "lab")
+
+
 def test_data_that_is_not_here_leaves_ids_open_and_is_not_fetched(write: Writer, tmp_path: Path) -> None:
     plan, notes = make_plan(load(write()), "lab", overrides=["data=imagenet", "train=paper_imagenet"])
     assert {r.run_id for r in plan.runs} == {None}
