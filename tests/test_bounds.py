@@ -58,7 +58,7 @@ def test_extremes_are_accepted_or_refused_in_one_message(key: str) -> None:
 
 def test_a_network_too_large_to_build_is_refused_by_its_count() -> None:
     """Its parameters are named; nothing is allocated."""
-    with pytest.raises(BadInput, match=r"would have [\d,]+ parameters; more than 10,000,000,000 are refused"):
+    with pytest.raises(BadInput, match=r"would have [\d,]+ parameters or more; more than 10,000,000,000 are refused"):
         check(compose([*SMALL, "model.fc_layers=2", "model.fc_width=1000000"]))
 
 

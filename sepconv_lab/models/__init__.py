@@ -71,7 +71,7 @@ def _counted(name: str) -> Iterator[None]:
         nonlocal count
         count += 0 if parameter is None else parameter.numel()
         if count > LARGEST:
-            raise BadInput(f"model={name} would have {count:,} parameters and more; more than {LARGEST:,} are refused")
+            raise BadInput(f"model={name} would have {count:,} parameters or more; more than {LARGEST:,} are refused")
 
     hook = register_module_parameter_registration_hook(registered)
     try:
