@@ -10,6 +10,7 @@ import pytest
 
 from sepconv_lab.compose import compose
 from sepconv_lab.config import GROUPS, BadInput, RunConfig, WandbMode, registry, settings
+from sepconv_lab.models import build_checked
 from sepconv_lab.record.wandb_mirror import WandbMirror, settled
 from sepconv_lab.training.job import check
 
@@ -50,16 +51,18 @@ def test_extremes_are_accepted_or_refused_in_one_message(key: str) -> None:
     for value in (high, 2 * high, 2**31, 1e300):
         problem = ""
         try:
-            check(compose([*SMALL, *needs, f"{key}={value}"]))
+            config = compose([*SMALL, *needs, f"{key}={value}"])
+            build_checked(config, check(config).classes, device="meta")
         except BadInput as error:
             problem = str(error)
         assert len(problem) < 600
 
 
-def test_a_network_too_large_to_build_is_refused_by_its_count() -> None:
-    """Its parameters are named; nothing is allocated."""
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_network_too_large_to_build_is_refused_by_its_count(device: str) -> None:
+    """Its parameters are named; nothing of it is touched."""
     with pytest.raises(BadInput, match=r"would have [\d,]+ parameters or more; more than 10,000,000,000 are refused"):
-        check(compose([*SMALL, "model.fc_layers=2", "model.fc_width=1000000"]))
+        build_checked(compose([*SMALL, "model.fc_layers=2", "model.fc_width=1000000"]), 20, device=device)
 
 
 @pytest.mark.parametrize("mode", ["disabled", "offline", "online", "dryrun", "run"])
@@ -84,10 +87,10 @@ def test_what_wandb_would_refuse_is_refused_before_training(monkeypatch: pytest.
         ([f"wandb.project={'x' * 129}"], "at most 128"),
     ):
         with pytest.raises(BadInput, match=message):
-            check(compose([*SMALL, *words]), network=False)
+            check(compose([*SMALL, *words]))
     monkeypatch.setenv("WANDB_MODE", "of")
     with pytest.raises(BadInput, match=r"WANDB_MODE=of: unknown.*Did you mean offline"):
-        check(compose(SMALL), network=False)
+        check(compose(SMALL))
 
 
 def test_the_environment_is_said(

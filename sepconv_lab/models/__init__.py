@@ -54,6 +54,8 @@ def build_checked(config: RunConfig, num_classes: int, *, device: str | torch.de
         try:
             network = build_model(config, num_classes, device=device)
         except (RuntimeError, TypeError, OverflowError) as error:
+            if torch.device(device).type != "meta":
+                build_checked(config, num_classes, device="meta")  # its count says more than what the allocator says
             raise BadInput(f"model={config.model.name} cannot be built so large: {first_line(error)}") from error
     try:
         on_meta(network)(torch.empty(2, 3, size, size, device="meta"))
