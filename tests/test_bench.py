@@ -31,9 +31,48 @@ def test_contenders_take_turns() -> None:
         order.append(name)
         return float(len(order))
 
-    found = interleaved({name: lambda name=name: turn(name) for name in "ABC"}, 3)  # type: ignore[misc]
+    found, ended = interleaved({name: lambda name=name: turn(name) for name in "ABC"}, 3)  # type: ignore[misc]
     assert "".join(order) == "ABCABCABC"
     assert found == {"A": [1, 4, 7], "B": [2, 5, 8], "C": [3, 6, 9]}
+    assert not ended
+
+
+def killed_in_its_turn() -> Contender:
+    """A contender that starts, and that the kernel then kills."""
+    code = "import os; print('{\"versions\": {}}', flush=True); input(); os.kill(os.getpid(), 9)"
+    return Contender("greedy", [sys.executable, "-c", code], gpu=False)
+
+
+def test_a_contender_that_dies_is_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """The others go on with their rounds; the table names how it ended."""
+    with killed_in_its_turn() as greedy:
+        seconds, ended = interleaved({"modest": lambda: 1.0, "greedy": greedy.turn}, 3)
+    assert seconds == {"modest": [1.0, 1.0, 1.0]}
+    assert ended == {"greedy": "killed (memory)"}
+
+
+def test_contenders_beyond_the_memory_take_turns_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory holds one peer at a time, each is timed beside ours in rounds of its own, and each is gone after them."""
+    code = "import json, sys; print('{\"versions\": {}}', flush=True)\nfor _ in sys.stdin: print('{\"seconds\": %s}', flush=True)"
+
+    def contender(name: str, seconds: float) -> tuple[str, list[list[str]]]:
+        return name, [[sys.executable, "-c", code % seconds]]
+
+    alive: list[list[str]] = []
+
+    def fits(there: list[Contender]) -> bool:
+        alive.append([c.name for c in there])
+        return False
+
+    monkeypatch.setattr(step, "fits", fits)
+    monkeypatch.setattr(step, "_peers", lambda plan: iter([contender("a", 2), contender("b", 3), ("c", [["false"]])]))
+    plan = step.Plan(torch.device("cpu"), {step.OURS: []}, ())
+    with Contender(step.OURS, contender("", 1)[1][0], gpu=False) as ours_:
+        seconds, against, absent = step._timed(plan, [ours_], 2)
+    assert seconds == {step.OURS: [1.0] * 6, "a": [2.0, 2.0], "b": [3.0, 3.0]}
+    assert (against["a"], against["b"]) == (Ratio(2, 2, 2), Ratio(3, 3, 3))
+    assert absent == {"c": "absent: ended with 1"}
+    assert alive == [[step.OURS, "a"], [step.OURS, "b"]]
 
 
 def test_a_ratio_is_formed_within_each_round() -> None:

@@ -5,11 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from .timing import Ended
+
+
+def fits(there: Sequence[Contender]) -> bool:
+    """Whether the machine has memory for one more contender, as large as the largest, and half of it to spare."""
+    largest = max((contender.memory for contender in there), default=0)
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        available = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+        return available * 1024 > 1.5 * largest
+    return True
 
 
 class Contender:
@@ -53,8 +67,15 @@ class Contender:
             self._process.stdin.flush()
         answer = self._answer()
         if "absent" in answer:
-            raise RuntimeError(f"{self.name}: {answer['absent']}")
+            raise Ended(answer["absent"])
         return answer
+
+    @property
+    def memory(self) -> int:
+        """Bytes that its process holds, 0 where the system does not say."""
+        with contextlib.suppress(OSError, ValueError):
+            return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return 0
 
     def _answer(self) -> dict[str, Any]:
         """The next answer; a worker that died is absent for the last line that it wrote."""
@@ -64,6 +85,8 @@ class Contender:
             found: dict[str, Any] = json.loads(line)
             return found
         code = self._process.wait()
+        if code == -signal.SIGKILL:  # nobody else sends it: the kernel was out of memory
+            return {"absent": "killed (memory)"}
         self._errors.seek(0)
         said = [text for text in self._errors.read().splitlines() if text.strip()]
         return {"absent": said[-1].strip() if said else f"ended with {code}"}

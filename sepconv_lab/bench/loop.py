@@ -57,7 +57,7 @@ def table(overrides: Sequence[str], rounds: int) -> None:
         }
         for turn in turns.values():
             turn()  # warm
-        seconds = interleaved(turns, rounds)
+        seconds, _ = interleaved(turns, rounds)
         record.close()
     size, batch = config.data.image_size, config.train.batch_size
     print(

@@ -32,7 +32,7 @@ def start(overrides: Sequence[str], rounds: int) -> None:
     words = _layered(["train.log_every=1"], overrides)
     importing = [sys.executable, "-c", "import torch"]
     _to_first_step(words)  # caches the data
-    seconds = interleaved(
+    seconds, _ = interleaved(
         {"to the first step": lambda: _to_first_step(words), "import torch": lambda: _run(importing)}, rounds
     )
     print(f"\nFrom the command to the first step, files warm and data cached: medians of {rounds} rounds")
@@ -74,7 +74,7 @@ def skip(rounds: int) -> None:
 
         sweep(JOBS)  # trains them
         one, many = f"{1} run", f"{JOBS} runs"
-        seconds = interleaved({one: lambda: sweep(1), many: lambda: sweep(JOBS)}, rounds)
+        seconds, _ = interleaved({one: lambda: sweep(1), many: lambda: sweep(JOBS)}, rounds)
         if len(list(records(folder))) != JOBS:
             raise RuntimeError("the sweep did not finish its runs")
     print(f"\nA sweep whose runs have all finished, from command to table: medians of {rounds} rounds")

@@ -19,7 +19,7 @@ from ..console.tables import print_table
 from ..disk import write_atomically
 from ..models.complexity import complexity
 from ..training import environment
-from .contender import Contender
+from .contender import Contender, fits
 from .timing import Ratio, interleaved, ratio
 
 BASE = ["data=imagenet", "data.image_size=299", "train=paper_imagenet", "train.batch_size=8", "train.average=false"]
@@ -60,60 +60,97 @@ def plan(device: torch.device, overrides: Sequence[str], pythons: Sequence[str])
 def table(plan: Plan, rounds: int, to: Path | None = None) -> None:
     """Time all contenders and print the tables; `to`: a file for the times of claim C8."""
     config = plan.config
-    with _contenders(plan) as (there, absent):
-        seconds = interleaved({c.name: c.turn for c in there}, rounds)
-        against = {name: ratio(s, seconds[OURS]) for name, s in seconds.items()}
+    with _own(plan) as own:
+        seconds, against, absent = _timed(plan, own, rounds)
         batch, size = config.train.batch_size, config.data.image_size
         print(
             f"\nTraining step of model=xception at {size} pixels, batch {batch}, {config.data.num_classes} classes, SGD, "
-            f"on {plan.device.type}: medians of {rounds} rounds, all in turn; {OURS} in {'bf16' if plan.bf16 else 'fp32'}"
+            f"on {plan.device.type}: medians of {rounds} rounds, in turn; {OURS} in {'bf16' if plan.bf16 else 'fp32'}"
         )
         print_table(
             ["", "s/step", "images/s", f"time against {OURS} (lowest to highest round)"],
             [[n, f"{t:.3f}", f"{batch / t:.2f}", str(against[n])]
              for n, t in ((n, statistics.median(s)) for n, s in seconds.items()) if n != INCEPTION]
-            + [[name, "-", "-", f"absent: {why}"] for name, why in absent.items()],
+            + [[name, "-", "-", why] for name, why in absent.items()],
         )  # fmt: skip
         missed = _judged(against)
         _claim_c8(plan, seconds)
         if to is not None:
             write_atomically(to, json.dumps(timing(plan, seconds), indent=1).encode() + b"\n")
         if missed:
-            _why(next(c for c in there if c.name == OURS), missed, seconds)
+            _why(own[0], missed, seconds)
+
+
+def _timed(
+    plan: Plan, own: list[Contender], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, Ratio], dict[str, str]]:
+    """Seconds of each round, ratios to ours in the same rounds, and why others have none, each by name.
+
+    As many peers at a time as memory holds stand beside our own contenders; the next ones follow when those have ended.
+    """
+    seconds: dict[str, list[float]] = {c.name: [] for c in own}
+    against: dict[str, Ratio] = {}
+    absent: dict[str, str] = {}
+    waiting = list(_peers(plan))
+    while waiting or not against:
+        with contextlib.ExitStack() as group:
+            there: list[Contender] = []
+            while waiting and (not there or fits([*own, *there])):
+                name, commands = waiting.pop(0)
+                contender, why = _started(plan, group, name, commands)
+                if contender is None:
+                    absent[name] = f"absent: {why}"
+                else:
+                    there.append(contender)
+            times, ended = interleaved({c.name: c.turn for c in [*own, *there]}, rounds)
+            if lost := [c.name for c in own if c.name in ended]:
+                raise RuntimeError(f"{lost[0]}: {ended[lost[0]]}")
+            absent |= {name: f"ended: {why}" for name, why in ended.items()}
+            for name, each in times.items():
+                seconds.setdefault(name, []).extend(each)
+                against.setdefault(name, ratio(each, times[OURS]))
+    return seconds, against, absent
 
 
 @contextlib.contextmanager
-def _contenders(plan: Plan) -> Iterator[tuple[list[Contender], dict[str, str]]]:
-    """All that can be started, each in a process of its own, and why others cannot: name -> reason."""
-    there: list[Contender] = []
-    absent: dict[str, str] = {}
+def _own(plan: Plan) -> Iterator[list[Contender]]:
+    """Our own contenders, each in a process of its own; the first is OURS."""
+    own = {**plan.words, **({FP32: [*plan.words[OURS], "train.precision=fp32"]} if plan.bf16 else {})}
     with contextlib.ExitStack() as stack:
-        known = environment.versions()  # they stand above the tables
-        own = {**plan.words, **({FP32: [*plan.words[OURS], "train.precision=fp32"]} if plan.bf16 else {})}
-
-        def add(name: str, commands: Sequence[Sequence[str]]) -> None:
-            reasons: dict[str, None] = {}
-            for command in commands:
-                contender = stack.enter_context(Contender(name, command, gpu=plan.device.type == "cuda"))
-                if not contender.absent:
-                    versions = ", ".join(f"{k} {v}" for k, v in contender.versions.items() if known.get(k) != v)
-                    contender.name = f"{name} ({versions})" if versions else name
-                    there.append(contender)
-                    return
-                reasons[contender.absent] = None
-            if name in own:
-                raise RuntimeError(f"{name}: {'; '.join(reasons)}")
-            absent[name] = "; ".join(reasons)
-
+        there = []
         for name, words in own.items():
-            add(name, [[sys.executable, "-m", "sepconv_lab.bench.ours", json.dumps({"overrides": words})]])
-        for bf16 in (False, True) if plan.bf16 else (False,):
-            kind = ", bf16" * bf16
-            for backend in ("torch", "tensorflow"):
-                add(f"Keras on {backend}{kind}", _peer(plan, framework="keras", backend=backend, bf16=bf16))
-            for layout in ("", ", channels_last"):
-                add(f"timm{layout}{kind}", _peer(plan, framework="timm", channels_last=bool(layout), bf16=bf16))
-        yield there, absent
+            command = [sys.executable, "-m", "sepconv_lab.bench.ours", json.dumps({"overrides": words})]
+            contender, why = _started(plan, stack, name, [command])
+            if contender is None:
+                raise RuntimeError(f"{name}: {why}")
+            there.append(contender)
+        yield there
+
+
+def _started(
+    plan: Plan, stack: contextlib.ExitStack, name: str, commands: Sequence[Sequence[str]]
+) -> tuple[Contender | None, str]:
+    """The contender from the first command that starts, its versions in its name where they are not ours; or why none did."""
+    reasons: dict[str, None] = {}
+    known = environment.versions()  # they stand above the tables
+    for command in commands:
+        contender = stack.enter_context(Contender(name, command, gpu=plan.device.type == "cuda"))
+        if not contender.absent:
+            versions = ", ".join(f"{k} {v}" for k, v in contender.versions.items() if known.get(k) != v)
+            contender.name = f"{name} ({versions})" if versions else name
+            return contender, ""
+        reasons[contender.absent] = None
+    return None, "; ".join(reasons)
+
+
+def _peers(plan: Plan) -> Iterator[tuple[str, list[list[str]]]]:
+    """The other frameworks' contenders: name, and commands of which one may start it."""
+    for bf16 in (False, True) if plan.bf16 else (False,):
+        kind = ", bf16" * bf16
+        for backend in ("torch", "tensorflow"):
+            yield f"Keras on {backend}{kind}", _peer(plan, framework="keras", backend=backend, bf16=bf16)
+        for layout in ("", ", channels_last"):
+            yield f"timm{layout}{kind}", _peer(plan, framework="timm", channels_last=bool(layout), bf16=bf16)
 
 
 def _peer(plan: Plan, **job: Any) -> list[list[str]]:

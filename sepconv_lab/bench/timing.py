@@ -11,13 +11,26 @@ Turn = Callable[[], float]
 """Do the work once and say how many seconds it took."""
 
 
-def interleaved(turns: Mapping[str, Turn], rounds: int) -> dict[str, list[float]]:
-    """name -> seconds of each round. Everybody's turn, then everybody's again: what slows the machine for a while slows all."""
-    found: dict[str, list[float]] = {name: [] for name in turns}
+class Ended(RuntimeError):
+    """A contender's process ended before its turn did; the message says how."""
+
+
+def interleaved(turns: Mapping[str, Turn], rounds: int) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """name -> seconds of each round, and how those ended that did not last: they have no seconds.
+
+    Everybody's turn, then everybody's again: what slows the machine for a while slows all.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
+    ended: dict[str, str] = {}
     for _ in range(rounds):
         for name, turn in turns.items():
-            found[name].append(turn())
-    return found
+            if name in ended:
+                continue
+            try:
+                seconds[name].append(turn())
+            except Ended as error:
+                ended[name] = str(error)
+    return {name: each for name, each in seconds.items() if name not in ended}, ended
 
 
 @dataclass(frozen=True)
