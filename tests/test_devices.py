@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import threading
@@ -9,9 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from sepconv_lab.compose import compose
 from sepconv_lab.launch import devices
-from sepconv_lab.launch.devices import GPU, Placement, Stopped
+from sepconv_lab.launch.devices import GPU, Placement
 
 GIB = 2**30
 TWO = (GPU(0, 10 * GIB), GPU(1, 10 * GIB))
@@ -94,7 +97,7 @@ def test_waiting_ends_with_room_or_with_the_word_to_stop(tmp_path: Path, monkeyp
     def broken() -> None:
         with place.placed(1, "huge", 5 * GIB) as index:
             assert index == 0
-            with pytest.raises(Stopped), place.placed(2, "huge", 5 * GIB, told_to_stop=lambda: True):
+            with pytest.raises(KeyboardInterrupt), place.placed(2, "huge", 5 * GIB, should_stop=lambda: True):
                 pass
             raise ZeroDivisionError
 
@@ -132,3 +135,32 @@ def test_many_processes_never_claim_more_than_there_is(tmp_path: Path, monkeypat
     for thread in threads:
         thread.join()
     assert most <= 3
+
+
+def test_a_run_trains_on_the_gpu_where_it_was_placed_and_claims_what_its_steps_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run of a kind claims by its counts; after a few steps what was measured is claimed by it and by the next."""
+    from sepconv_lab.training import placement as placing
+
+    chosen: list[int] = []
+    monkeypatch.setattr(placing, "gpus", lambda: TWO)
+    monkeypatch.setattr(placing, "taken", lambda: GIB)
+    monkeypatch.setattr(placing, "book_of_this_machine", lambda: tmp_path / "book.json")
+    monkeypatch.setattr("torch.cuda.set_device", chosen.append)
+    config = compose(["train.batch_size=32"])
+
+    def claims() -> list[dict[str, int]]:
+        return list(json.loads((tmp_path / "book.json").read_text())["claims"].values())
+
+    for number in range(2):
+        with placing.placed(config, 10**8, 10**6, torch.device("cuda"), lambda: False) as stop:
+            (claim,) = claims()
+            assert (claim["bytes"] > GIB) is (number == 0)
+            assert not any(stop() for _ in range(placing.STEPS))
+            assert claims() == [{"gpu": 0, "bytes": GIB}]
+        assert claims() == []
+    assert chosen == [0, 0]
+    with placing.placed(config, 10**6, 10**6, torch.device("cpu"), lambda: True) as stop:
+        assert stop()
+    assert chosen == [0, 0], "on the CPU there is nothing to place"

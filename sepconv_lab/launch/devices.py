@@ -25,10 +25,6 @@ POLL = 0.5
 """Seconds between two looks of a run that waits."""
 
 
-class Stopped(Exception):
-    """The run was told to stop while it waited for room."""
-
-
 @dataclass(frozen=True)
 class GPU:
     """One of this machine's, as the program numbers them, and the bytes of its memory."""
@@ -77,12 +73,12 @@ class Placement:
 
     @contextlib.contextmanager
     def placed(
-        self, owner: int, kind: str, expected: int, told_to_stop: Callable[[], bool] = lambda: False
+        self, owner: int, kind: str, expected: int, should_stop: Callable[[], bool] = lambda: False
     ) -> Iterator[int]:
-        """Wait for room; the GPU's index, claimed until the end. Raises Stopped."""
+        """Wait for room; the GPU's index, claimed until the end. Raises KeyboardInterrupt when told to stop meanwhile."""
         while (index := self.take(owner, kind, expected)) is None:
-            if told_to_stop():
-                raise Stopped
+            if should_stop():
+                raise KeyboardInterrupt
             time.sleep(POLL)
         try:
             yield index
