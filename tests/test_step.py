@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sepconv_lab import data, models
 from sepconv_lab.compose import compose
 from sepconv_lab.config import Precision
-from sepconv_lab.training.averaging import measure_norms
+from sepconv_lab.training.averaging import Average, measure_norms
 from sepconv_lab.training.evaluation import evaluate
 from sepconv_lab.training.loop import Diverged, Training
 from sepconv_lab.training.static import StaticStep
@@ -164,3 +164,9 @@ def test_the_step_that_diverged_is_named_at_the_next_event() -> None:
     with pytest.raises(Diverged) as diverged:
         run.train_event()
     assert diverged.value.step == 2
+
+
+def test_all_of_an_average_lies_with_its_network() -> None:
+    """Its counter too: what a CUDA graph replays cannot count on the CPU."""
+    average = Average(torch.nn.Linear(2, 2, device="meta"), 0.5)
+    assert {tensor.device.type for tensor in average.state_dict().values()} == {"meta"}

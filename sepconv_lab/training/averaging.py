@@ -17,7 +17,9 @@ class Average(AveragedModel):
     """
 
     def __init__(self, network: nn.Module, decay: float):
-        super().__init__(network)
+        super().__init__(
+            network, device=next(network.parameters()).device
+        )  # its counter too: a CUDA graph holds no other
         self.decay = decay
 
     @torch.no_grad()
