@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -347,6 +348,68 @@ def test_a_smoke_study_is_reported_with_one_command(tmp_path: Path) -> None:
     html = (tmp_path / done.stdout.strip()).read_text()
     assert banners(html) == ["Smoke", "Pilot"]
     assert html.count("python -m sepconv_lab.run ") >= 6
+
+
+class Elements(HTMLParser):
+    """The names of a page's elements, and their attributes."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.names, self.attributes = set[str](), list[tuple[str, str]]()
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.add(tag)
+        self.attributes += [(k, v or "") for k, v in attrs]
+
+
+EVIL = """x"'></svg></style><script>alert(1)</script><img src=x onerror=alert(1)> --!> ]]> {{ 7*7 }} $x^$ &quot;>"""
+
+
+def hostile_page(study: str) -> str:
+    """A page whose every name is somebody else's: variants, claim, contrasts, label, question, errors, commands, versions."""
+    runs, history, plan = planned(study, seeds=5)
+    end(runs, plan["baseline"], 0, "failed", f"RuntimeError: {EVIL}")
+    names = {v: f"{v}\"'></svg><script>alert(1)</script>$x^$" for v in plan["variants"]}
+    for frame in (runs, history):
+        frame["variant"] = frame["variant"].map(names)
+    for column in ("command", "hardware_class", "versions.torch", "git.commit", "data.name", "precision", "device"):
+        runs[column] = runs[column].astype(str) + EVIL
+    plan["variants"] = {names[v]: variant for v, variant in plan["variants"].items()}
+    plan["baseline"] = names[plan["baseline"]]
+    for run in plan["runs"]:
+        run["variant"] = names[run["variant"]]
+    claim = plan["claim"]
+    claim["contrasts"] = [" ".join(names.get(w, w) for w in c.split(" ")) for c in claim["contrasts"]]
+    plan["claim"] = claim | {"id": claim["id"] + EVIL, "statement": EVIL}
+    plan |= {k: str(plan[k]) + EVIL for k in ("question", "frozen")} | {"overrides": [EVIL]}
+    return page(runs, history, plan)
+
+
+ELEMENTS = """html head meta title style body main header section footer nav figure figcaption svg g path defs use text tspan
+clippath rect line circle polygon image h1 h2 h3 h4 p div span strong em b i code pre table thead tbody tr th td dl dt dd ul ol
+li details summary a small br"""
+
+
+@pytest.mark.filterwarnings("ignore:constrained_layout not applied")
+@pytest.mark.parametrize("study", [FIGURE10, "mid_norm"])
+def test_no_name_becomes_markup(study: str) -> None:
+    """Whatever a plan and its records call things: the page holds the elements and attributes of an honest one, all ids are
+    words, and its policy forbids scripts and anything from elsewhere."""
+    html = hostile_page(study)
+    found = Elements(html)
+    assert found.names <= set(ELEMENTS.split())
+    assert not [a for a in found.attributes if a[0].startswith("on") or "javascript:" in a[1].lower()]
+    ids = [v for k, v in found.attributes if k == "id"]
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[\w.-]+", v) for v in ids)
+    addresses = {v for k, v in found.attributes if k in ("href", "src") and not v.startswith("data:image/png;base64,")}
+    assert addresses <= {f"#{v}" for v in ids}
+    assert "alert(1)" in words(html)  # the names are there, as text
+    policy = next(v for k, v in found.attributes if k == "content" and "default-src" in v)
+    assert policy.startswith("default-src 'none'; ")
+    assert "script" not in policy
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------

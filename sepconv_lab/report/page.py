@@ -33,7 +33,7 @@ def page(runs: pd.DataFrame, history: pd.DataFrame, plan: Mapping[str, Any]) -> 
     began = len(g.ended) > 0
     groups = [
         ("effects", "How large the effects are", effect_drawings(g)),
-        ("curves", "How they learn", curve_drawings(g)),
+        ("learning", "How they learn", curve_drawings(g)),
         ("more", "A closer look", own_drawings(g)),
     ]
     drawn = [(key, title, _panels(drawings, g)) for key, title, drawings in groups if began and drawings]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import html
 import io
 import re
 import string
@@ -37,17 +38,20 @@ def svg(drawn: Axes, key: str, label: str) -> Markup:
     text = out.getvalue()
     text = text[text.index("<svg") :]
     width, height = figure.get_size_inches() * 72
+    key = word(key)
     head = f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}" id="{key}"'
-    text = re.sub(r"^<svg[^>]*", head, text)
-    text = re.sub(r'\bid="(?!' + re.escape(key) + r'")([^"]*)"', lambda m: f'id="{key}-{_word(m[1])}"', text)
-    text = re.sub(r'href="#([^"]*)"', lambda m: f'href="#{key}-{_word(m[1])}"', text)
-    text = re.sub(r"url\(#([^)]*)\)", lambda m: f"url(#{key}-{_word(m[1])})", text)
+    text = re.sub(r"^<svg[^>]*", lambda _: head, text)
+    rest = text[len(head) :]
+    text = head + re.sub(r"""\bid=("[^"]*"|'[^']*')""", lambda m: f'id="{key}-{word(m[1][1:-1])}"', rest)
+    text = re.sub(r'href="#([^"]*)"', lambda m: f'href="#{key}-{word(m[1])}"', text)
+    text = re.sub(r"url\(#([^)]*)\)", lambda m: f"url(#{key}-{word(m[1])})", text)
     text = text.replace("xlink:href=", "href=")
     return Markup(text)
 
 
-def _word(name: str) -> str:
-    return name.replace(" ", "-")
+def word(name: str) -> str:
+    """A name, perhaps somebody else's, as an id or a part of one: letters, digits, _ . and -, the same for the same name."""
+    return re.sub(r"[^\w.-]", lambda m: "-" if m[0] == " " else f"-{ord(m[0]):x}-", html.unescape(name))
 
 
 @functools.cache

@@ -59,7 +59,7 @@ RC: Any = {
     "legend.fontsize": 7, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "lines.linewidth": 1.4, "legend.frameon": False,
     "axes.titlelocation": "left", "figure.dpi": 150, "savefig.dpi": 300, "svg.fonttype": "none", "pdf.fonttype": 42,
-    "svg.hashsalt": "sepconv_lab",
+    "svg.hashsalt": "sepconv_lab", "text.parse_math": False, "text.usetex": False,
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ study.verdicts()
 from __future__ import annotations
 
 import base64
+import html
 import inspect
 import io
 from collections.abc import Callable, Sequence
@@ -65,7 +66,7 @@ class Panels:
 
     def _repr_html_(self) -> str:
         images = "".join(f'<img style="width:{WIDTH}em;max-width:100%" src="{_data(ax)}">' for ax in self.drawn)
-        said = f"<p>{self.words}</p>" if self.words else ""
+        said = f"<p>{html.escape(self.words)}</p>" if self.words else ""
         return f'{said}<div style="display:flex;flex-wrap:wrap;gap:1em;background:white">{images}</div>'
 
 
