@@ -18,6 +18,9 @@ from sepconv_lab.analysis.read.load import load_history, load_runs
 from sepconv_lab.compose import compose
 from sepconv_lab.config import BadInput, plain, registry
 from sepconv_lab.config.identity import run_id
+from sepconv_lab.config.names import path_part
+from sepconv_lab.record.manifest import Altered
+from sepconv_lab.record.plan import fingerprint
 from sepconv_lab.record.record import Record
 from sepconv_lab.report import __main__ as report
 from sepconv_lab.runs import load, main
@@ -248,3 +251,80 @@ def test_a_study_too_large_to_plan_is_refused_at_once(tmp_path: Path, line: str)
     with pytest.raises(BadInput, match=key):
         reader.load(path)
     assert time.monotonic() - began < 5
+
+
+# --- names that become paths ------------------------------------------------------------------------------------------
+
+NAMES = (
+    "../../..",
+    "..",
+    ".",
+    "",
+    "/etc",
+    "a/b",
+    "a\\b",
+    "x\0",
+    "a\nb",
+    ".hidden",
+    "-rf",
+    "~root",
+    "a:b",
+    "x" * 300,
+    " ",
+    7,
+    None,
+)
+
+
+@pytest.mark.parametrize("key", ["label", "study", "plan_id"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plan_leaves_its_folder_by_no_name(
+    key: str, name: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read, judged, exported, or reported: one line, and nothing is written anywhere."""
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    made.figure10(Path("runs"), seeds=(0,))
+    path = made.plan_file(Path("runs"))
+    raw = json.loads(path.read_text()) | {key: name}
+    if key == "study":
+        raw["plan_id"] = fingerprint(raw)
+    path.write_text(json.dumps(raw))
+    before = sorted(tmp_path.rglob("*"))
+    assert "plan.json" in refusal(lambda: load_runs("runs"))
+    for command in (analysis.main, report.main):
+        assert command(["export", made.FIGURE10] if command is analysis.main else [made.FIGURE10]) == 2
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_one_part_of_a_path(name: object) -> None:
+    with pytest.raises(BadInput):
+        path_part(name, "label")
+
+
+@pytest.mark.parametrize("name", ["lab", "lab_cifar10", "lr=0.1", "日本", "mid_act=relu mid_norm=true", "a.b-c", "ä"])
+def test_ordinary_names_are(name: str) -> None:
+    assert path_part(name, "label") == name
+
+
+@pytest.mark.parametrize("run_id", ["../../../x", "*", "[a-z]*", "..", "a/b"])
+def test_the_ids_of_planned_runs_are_names_too(tmp_path: Path, run_id: str) -> None:
+    made.figure10(tmp_path / "runs", seeds=(0,))
+    path = made.plan_file(tmp_path / "runs")
+    raw = json.loads(path.read_text())
+    raw["runs"][0]["run_id"] = run_id
+    raw["plan_id"] = fingerprint(raw)
+    path.write_text(json.dumps(raw))
+    assert "plan.json: run " in refusal(lambda: load_runs(tmp_path / "runs", allow_partial=True))
+
+
+@pytest.mark.parametrize("name", ["../config.yaml", "/etc/passwd", "checkpoints/../../x.pt", "a/b/c"])
+def test_a_manifest_is_not_followed_out_of_its_folder(tmp_path: Path, name: str) -> None:
+    made.figure10(tmp_path, seeds=(0,))
+    folder = tmp_path / made.run_id(made.FIGURE10, "elu", 0)
+    found = json.loads((folder / "manifest.json").read_text())
+    found["files"][name] = [1, 1, "0" * 64]
+    (folder / "manifest.json").write_text(json.dumps(found))
+    with pytest.raises(Altered, match=r"manifest.json is damaged"):
+        Record(tmp_path, folder.name).summary()

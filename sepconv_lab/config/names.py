@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from .fields import BadInput
 
 
@@ -19,4 +21,11 @@ def path_part(name: object, what: str) -> str:
     ):
         raise BadInput(f"{what} {name[:80]!r} cannot be the name of a folder or file: no / \\ : or control characters in it, "
                        "no . - ~ before it, at most 200 bytes")  # fmt: skip
+    return name
+
+
+def run_name(name: object, what: str) -> str:
+    """A run id, which also stands in patterns of file names: letters, digits, _ and - alone. Raises BadInput."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w-]{0,199}", name, re.ASCII):
+        raise BadInput(f"{what} {str(name)[:80]!r} is not the id of a run")
     return name

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import BadInput, RunConfig, bounded, plain
-from ..config.names import path_part
+from ..config.names import path_part, run_name
 
 SCHEMA = 2
 """What is written. Schema 1, of before there were looks, is read: one look at all seeds, with a fingerprint of its own."""
@@ -204,7 +204,7 @@ def from_values(raw: Any, where: object = "plan") -> Plan:
     try:
         for run in raw["runs"]:
             if run["run_id"] is not None:
-                path_part(run["run_id"], f"{where}: run")
+                run_name(run["run_id"], f"{where}: run")
         values = {"overrides": (), "factors": {}, **{k: v for k, v in raw.items() if k != "plan_id"}}
         values["variants"] = {
             name: Variant(**v | {"overrides": tuple(v["overrides"]), "own": tuple(v["own"])})
