@@ -111,7 +111,7 @@ class Record:
             raise Altered(f"{self.path}: altered since its run ended: {'; '.join(differ)}")
 
     def has_manifest(self) -> bool:
-        return (self.path / manifest.NAME).exists()
+        return os.path.exists(self.path / manifest.NAME)
 
     def _damaged(self, name: str, why: object) -> BadInput:
         words = " ".join(str(why).split())
