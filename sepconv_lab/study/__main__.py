@@ -8,8 +8,9 @@
 
 Overrides: scale=smoke|lab|paper (lab), seeds=3 or seeds=[0,1], stage=fixed|tuned, any override of a run (for all of them),
 Hydra's launcher (hydra/launcher=joblib hydra.launcher.n_jobs=2). A run goes to the study's next look, and there only for what
-is still open; until=decided: on through the looks. --export: add each run to the study's committed results as it ends.
---replan: freeze a study that has changed since.
+is still open; until=decided: on through the looks. A plan says what the design can find, at the SD of earlier runs or of sd=0.03;
+page=FILE writes it down as a page to publish before the first run.
+--export: add each run to the study's committed results as it ends. --replan: freeze a study that has changed since.
 Exit codes: 0 all runs up to the look finished, 1 some did not, 2 bad input, refused before anything is trained or written.
 """
 
@@ -20,8 +21,10 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from ..analysis.read.export import published, write_page
 from ..compose import compose
 from ..config import BadInput
 from ..config.identity import is_execution
@@ -38,6 +41,7 @@ from .advance import How, advance
 from .definition import Study
 from .frozen import freeze, frozen_plans
 from .planning import STAGES, make_plan
+from .power import print_power
 from .reader import load, seed_list
 from .status import DONE, State, print_status, states
 from .supervisor import Stopped
@@ -58,6 +62,8 @@ class Request:
     replan: bool = False
     export: bool = False
     until: str = "look"
+    sd: float | None = None
+    page: str = ""
     runs_dir: str = "runs"
     hydra: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
@@ -97,6 +103,10 @@ def parse(words: Sequence[str]) -> Request:
             if value not in STAGES:
                 raise BadInput(unknown(word, value, STAGES))
             found.stage = value
+        elif key == "sd" and command == "plan":
+            found.sd = _positive(word, value)
+        elif key == "page" and command == "plan":
+            found.page = value
         elif key == "until":
             if value not in UNTIL:
                 raise BadInput(unknown(word, value, UNTIL))
@@ -110,6 +120,16 @@ def parse(words: Sequence[str]) -> Request:
         else:
             found.overrides.append(word)
     return found
+
+
+def _positive(word: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise BadInput(f"{word} is not allowed: the SD of a paired difference in ln error, such as 0.03")
+    return number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -188,8 +208,12 @@ def _plan(request: Request) -> int:
         f"\n{len(found)} runs, all variants of a seed before the next seed: {len(found) - len(left)} finished, {len(left)} to do, "
         f"{_time(cost)} one after another on this machine (from {source}), {room / 1e6:,.0f} MB"
     )
+    print_power(plan, request.runs_dir, seconds, request.sd)
     for line in notes:
         print(f"note: {line}")
+    if request.page:
+        write_page(plan, Path(request.page))
+        print(f"page: {request.page}")
     frozen = [p for p in frozen_plans(request.runs_dir, study.name) if p.selection == plan.selection]
     if frozen and frozen[0].plan_id != plan.plan_id:
         print(
@@ -291,7 +315,7 @@ def _run(request: Request) -> int:
 def _carry_out(plan: Plan, request: Request) -> int:
     """Freeze a plan and carry it on to its next look; the exit code."""
     Record(request.runs_dir, "0").check_writable()
-    plan = freeze(plan, request.runs_dir, replan=request.replan)
+    plan = freeze(published(plan), request.runs_dir, replan=request.replan)
     how = How(
         request.name, request.runs_dir, request.hydra, request.execution, retry=request.command == "retry",
         export=request.export and plan.stage != "tune", until_decided=request.until == "decided",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from sepconv_lab.analysis import load_runs
 from sepconv_lab.analysis.claims import board
 from sepconv_lab.record.plan import Plan, PlannedRun
 from sepconv_lab.record.record import Record
-from sepconv_lab.study import advance, load, make_plan
+from sepconv_lab.study import advance, frozen, load, make_plan
 from sepconv_lab.study.__main__ import main
 from sepconv_lab.study.looks import frame_of, needed
 from sepconv_lab.study.status import sources_of
@@ -33,6 +35,14 @@ seeds: {{looks: [4, 8, 12], first: 1000}}
 scales: {{tiny: {TINY}}}
 """
 """`a` is decided at once, `b` is not."""
+
+
+class Later(datetime.datetime):
+    """A clock that is an hour ahead."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> Later:
+        return cast("Later", super().now(tz) + datetime.timedelta(hours=1))
 
 
 class Machine:
@@ -130,9 +140,11 @@ def test_a_study_goes_on_from_a_fresh_clone_with_nothing_but_committed_files(
     assert study("run", "mine", "scale=tiny", "--export") == 0
     machine.most = 12 + 3  # a seed, and the first run of the next one
     assert study("run", "mine", "scale=tiny", "--export") == 1
-    frozen = load_runs("experiments", study="mine", allow_partial=True)
+    pooled = load_runs("experiments", study="mine", allow_partial=True)
     assert len(list(Path("experiments/mine/results/tiny/runs").glob("*.json"))) == 15
+    before = json.loads(next(Path("runs/studies").rglob("plan.json")).read_text())
     shutil.rmtree("runs")
+    monkeypatch.setattr(frozen.datetime, "datetime", Later)
 
     other = Machine(machine.errors, hardware_class="a GPU", device="cuda")
     on(other, monkeypatch)
@@ -143,10 +155,16 @@ def test_a_study_goes_on_from_a_fresh_clone_with_nothing_but_committed_files(
     out = capsys.readouterr().out
     assert other.launched == names(("none", "b"), range(1005, 1008))
     assert "seed 1005: none/1005 ended on another kind of machine; a seed is of one kind, so run again here" in out
+    first_frozen = json.loads(Path("experiments/mine/results/tiny/plan.json").read_text())["frozen"]
+    assert (
+        first_frozen
+        == before["frozen"]
+        == json.loads(next(Path("runs/studies").rglob("plan.json")).read_text())["frozen"]
+    )
     runs = load_runs("experiments", study="mine", allow_partial=True)
     assert runs.groupby("hardware_class")["seed"].nunique().to_dict() == {"a CPU": 5, "a GPU": 3}
-    first = frozen["seed"] < 1004
-    assert runs.loc[: first.sum() - 1, "test_ema/top1"].tolist() == frozen.loc[first, "test_ema/top1"].tolist()
+    first = pooled["seed"] < 1004
+    assert runs.loc[: first.sum() - 1, "test_ema/top1"].tolist() == pooled.loc[first, "test_ema/top1"].tolist()
     plan = make_plan(load("mine"), "tiny")[0]
     judged = board.judge_plan(plan, frame_of(plan, sources_of("runs")))
     assert judged is not None

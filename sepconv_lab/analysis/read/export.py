@@ -6,15 +6,16 @@ can be committed while a study is under way, and it goes on from them on another
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...config import BadInput
-from ...record.plan import Plan
+from ...record.plan import Plan, read_plan
 from ..stats import checks
-from . import committed, frames, load, singles
+from . import committed, frames, load, preregistration, singles
 from .kinds import Candidate, chosen
 from .records import ALTERED
 from .sources import Committed, Records, Source, candidates, rows
@@ -80,6 +81,15 @@ def home(plan: Plan, root: Path = EXPERIMENTS) -> Path:
     return there[0] if there else first if first not in held else results / f"{plan.label}-{plan.plan_id}"
 
 
+def published(plan: Plan, folder: Path | None = None) -> Plan:
+    """The plan with the time and the commit at which it was first frozen, where its results are committed."""
+    try:
+        first = read_plan((folder or home(plan)) / "plan.json")
+    except BadInput:  # none, or changed: it is written anew
+        return plan
+    return dataclasses.replace(plan, frozen=first.frozen, git=first.git) if first.plan_id == plan.plan_id else plan
+
+
 def _complete(plan: Plan, found: Mapping[str, Candidate]) -> None:
     """Raises BadInput where a run of the look under way has not ended."""
     runs = frames.runs_frame(rows(plan, found))
@@ -98,6 +108,7 @@ def begin(plan: Plan, folder: Path | None = None) -> Path:
     Raises BadInput where it holds another plan, or cannot be written.
     """
     folder = folder or home(plan)
+    plan = published(plan, folder)
     content = _json(portable(plan))
     about = {"schema": committed.SCHEMA, "study": plan.study, "label": plan.label, "plan_id": plan.plan_id,
              "files": {"plan.json": singles.digest(content)}}  # fmt: skip
@@ -106,9 +117,15 @@ def begin(plan: Plan, folder: Path | None = None) -> Path:
         if held["plan_id"] != plan.plan_id or held["schema"] != committed.SCHEMA:
             tables = ", in tables that older versions wrote" * (held["schema"] != committed.SCHEMA)
             raise BadInput(f"{folder} holds plan {held['plan_id']}{tables}; give another folder with --to")
+    _write(folder / "preregistration.md", preregistration.page(plan).encode())
     _write(folder / "plan.json", content)
     _write(folder / "export.json", _json(about))
     return folder
+
+
+def write_page(plan: Plan, path: Path) -> None:
+    """The plan as a page to publish before the first run. Raises BadInput where it cannot be written."""
+    _write(path, preregistration.page(plan).encode())
 
 
 def _is_there(folder: Path, candidate: Candidate) -> bool:
