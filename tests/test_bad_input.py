@@ -108,7 +108,7 @@ def refused(
         ("train.threads=100000", ["train.threads=100000", "<= 1024"]),
         ("train.epochs=1e308", ["train.epochs", "<= 1e+06"]),
         ("block.kernel_size=9999999999", ["<= 99"]),
-        ("model.width=1e30", ["cannot be built so large"]),
+        ("model.width=1e30", ["model.width=1e+30", "<= 100"]),
         # flags of Hydra's that would do nothing, or show what no run takes
         ("--resolve", ["goes with --cfg job"]),
         ("-m block.mid_act=none,rellu", ["Did you mean relu?"]),
