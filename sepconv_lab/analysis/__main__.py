@@ -1,4 +1,4 @@
-"""`python -m sepconv_lab.analysis verdicts|variance|figure|export`: what the studies say, drawn, and small enough to commit."""
+"""`python -m sepconv_lab.analysis verdicts|variance|cost|figure|export`: what the studies say, drawn, small enough to commit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..config import BadInput
 from ..config.messages import did_you_mean
-from .claims import board, family, spread
+from .claims import board, cost, family, spread
 from .claims.of_the_paper import CLAIMS, FIGURE06, FIGURE07_08, FIGURE09, FIGURE10
 from .notebook import publish, show
 from .read import committed, frames
@@ -120,6 +120,14 @@ def _variance(args: argparse.Namespace) -> None:
         print("\n".join(f"  {line}" for s in told for line in s.text.splitlines()))
 
 
+def _cost(args: argparse.Namespace) -> None:
+    rows = [cost.HEADER, tuple("---" for _ in cost.HEADER)]
+    for r in results(args.source):
+        if r.plan is not None and r.plan.claim is not None:
+            rows += [found.cells for found in cost.costs(r.plan, frames.runs_frame(r.rows()))]
+    print("\n".join(f"| {' | '.join(row)} |" for row in rows))
+
+
 def _figure(args: argparse.Namespace) -> None:
     from . import figures
 
@@ -158,6 +166,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     sub.add_argument("source", nargs="?", default=RUNS, help="runs_dir or folder of results (default: runs)")
     sub.add_argument("--label", help="results of this name alone")
     sub.set_defaults(do=_variance)
+    sub = commands.add_parser(
+        "cost", help="what a verdict costs with one look and with several, from the spread of earlier runs"
+    )
+    sub.add_argument(
+        "source", nargs="?", default=EXPERIMENTS, help="runs_dir or folder of results (default: experiments)"
+    )
+    sub.set_defaults(do=_cost)
     sub = commands.add_parser("figure", help="draw a figure of the paper from your own runs, the paper's beside it")
     sub.add_argument("number", type=int, choices=sorted(FIGURES), help="the paper's number")
     sub.add_argument(
