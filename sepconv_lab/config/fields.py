@@ -146,10 +146,23 @@ def as_typed(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), default=str) if isinstance(value, (list, dict)) else str(value)
 
 
+class Reference(str):
+    """A path that was typed as `${oc.env:NAME}/...`: the value is where it leads, and `typed` is what is written down."""
+
+    typed: str
+
+    def __new__(cls, value: str, typed: str = "") -> Reference:
+        made = super().__new__(cls, value)
+        made.typed = typed or value
+        return made
+
+
 def plain(value: Any) -> Any:
-    """Enums become their names, dataclasses dicts; everything else stays: what YAML and JSON can hold."""
+    """Enums become their names, dataclasses dicts, references what was typed; the rest stays: what YAML and JSON can hold."""
     if isinstance(value, Enum):
         return value.name
+    if isinstance(value, Reference):
+        return value.typed
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, (list, tuple)):

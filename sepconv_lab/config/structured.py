@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from . import registry
-from .fields import BadInput, settings
+from .fields import BadInput, Reference, settings
 from .messages import first_line, unknown
 from .run import GROUPS, RunConfig, value_problems
 
@@ -78,9 +79,47 @@ def _without_interpolations(recorded: dict[str, Any]) -> tuple[dict[str, Any], d
     return resolved, texts
 
 
+REFERENCES = (("", "runs_dir"), ("data", "path"))
+"""Settings, by group, whose text may refer to the environment: paths, of which the record keeps what was typed."""
+
+
+def reference(text: str) -> Reference:
+    """A path that refers to the environment, and where it leads. Raises BadInput."""
+    try:
+        return Reference(os.path.expanduser(str(OmegaConf.create({"path": text}).path)), text)
+    except OmegaConfBaseException as error:
+        raise BadInput(f"{text}: {first_line(error)}") from error
+
+
+def _references(cfg: DictConfig) -> dict[tuple[str, str], str]:
+    """The paths that refer to the environment, by group and name. Raises BadInput for any other text that refers to something.
+
+    A text goes into the record and to W&B, and what an environment holds may be a secret. Numbers and choices may refer.
+    """
+    found: dict[tuple[str, str], str] = {}
+    written: Any = OmegaConf.to_container(cfg, resolve=False)
+    for group, node in (("", written), *((g, written.get(g)) for g in GROUPS)):
+        choice = registry.CONFIGS.get(group, {}).get(str((node or {}).get("name"))) if group else RunConfig
+        config_class = choice or GROUPS.get(group)
+        kinds = {f.name: str(kind) for f, kind in settings(config_class)} if config_class else {}
+        for name, value in (node or {}).items():
+            if not any(isinstance(v, str) and "${" in v for v in (value if isinstance(value, list) else [value])):
+                continue
+            key = f"{group}.{name}" if group else str(name)
+            if (group, name) in REFERENCES:
+                found[group, str(name)] = str(value)
+            elif key == "wandb.name" or (name != "name" and "str" in kinds.get(str(name), "")):
+                raise BadInput(
+                    f"{key}={value!s}: a text that is recorded refers to nothing, for the environment may hold secrets; write it "
+                    "out. Only runs_dir and data.path may refer, and the record keeps what was typed"
+                )
+    return found
+
+
 def to_dataclasses(cfg: DictConfig) -> RunConfig:
     """Merge into the structured schema once more: `+key=value` passes Hydra and stops here. Raises BadInput."""
     merged: dict[str, Any] = {}
+    typed = _references(cfg)
     try:
         values = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(values, dict)
@@ -98,7 +137,11 @@ def to_dataclasses(cfg: DictConfig) -> RunConfig:
     except OmegaConfBaseException as error:
         raise BadInput(first_line(error)) from error
     assert isinstance(top, dict)
-    return RunConfig(**{f.name: top[f.name] for f, _ in settings(RunConfig)}, **merged)  # type: ignore[arg-type]
+    config = RunConfig(**{f.name: top[f.name] for f, _ in settings(RunConfig)}, **merged)  # type: ignore[arg-type]
+    for (group, name), text in typed.items():
+        node = getattr(config, group) if group else config
+        setattr(node, name, Reference(os.path.expanduser(getattr(node, name)), text))
+    return config
 
 
 def _merge(config_class: type, node: Any) -> DictConfig:

@@ -150,16 +150,22 @@ class Plan:
     def config(self, run: PlannedRun, runs_dir: str, execution: Mapping[str, Any] | None = None) -> RunConfig:
         """The configuration of one run, from the frozen values alone. Raises BadInput.
 
-        execution: dotted settings of where and how, such as {"train.threads": 1}.
+        execution: dotted settings of where and how, such as {"train.threads": 1}. Paths among them may refer to the environment;
+        what the plan itself says does not.
         """
-        from ..config.structured import from_record
+        from ..config.structured import REFERENCES, from_record, reference
 
         values = json.loads(json.dumps(self.variants[run.variant].config)) | {"seed": run.seed, "runs_dir": runs_dir}
         for key, value in {**run.block, **(execution or {})}.items():
             group, _, name = key.rpartition(".")
             (values[group] if group else values)[name] = plain(value)
         values["wandb"] = values["wandb"] | {"group": values["wandb"]["group"] or self.study, "name": run.name}
-        return from_record(values | {"force": False})
+        config = from_record(values | {"force": False})
+        for group, name in REFERENCES:
+            text = (execution or {}).get(f"{group}.{name}") if group else runs_dir
+            if isinstance(text, str) and "${" in text:
+                setattr(getattr(config, group) if group else config, name, reference(text))
+        return config
 
     def values(self) -> dict[str, Any]:
         """The content of plan.json."""

@@ -381,6 +381,10 @@ class _Reader:
             self.bad(f"{where}: a list of overrides as typed after `python -m sepconv_lab.run`, not {raw!r}")
             return ()
         for word in raw:
+            if "${" in word:
+                self.bad(
+                    f"{where}: {word}: a study says its values; only a path on the command line refers to the environment"
+                )
             if word.split("=")[0] == "seed":
                 self.bad(f"{where}: {word}: seeds are the study's own `seeds`")
         self.checked(lambda: check_given_once(raw), where)

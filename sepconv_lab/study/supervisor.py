@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..config import BadInput, bounded
+from ..config import BadInput, bounded, plain
 from ..config.identity import quoted
 from ..disk import write_atomically
 from ..launch import cluster
@@ -89,7 +89,7 @@ class Supervisor:
         number = sum(1 for _ in self.folder.glob("launch-*.json")) + 1
         told = {
             "runs": list(runs), "threads": [self.threads.get(i) for i in runs], "imports": list(self.plan.imports),
-            "runs_dir": self.runs_dir, "execution": dict(self.execution or {}), "launcher": os.getpid(),
+            "runs_dir": plain(self.runs_dir), "execution": dict(self.execution or {}), "launcher": os.getpid(),
             "alone": self.on_cluster, "export": str(self.export.absolute()) if self.export else None,
         }  # fmt: skip
         path = self.folder / f"launch-{number}.json"

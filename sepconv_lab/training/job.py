@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import errno
 import os
+import re
 import shlex
 import signal
 import time
@@ -148,14 +149,24 @@ class Checked:
     classes: int
 
 
+SECRET = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|API_KEY|ACCESS_KEY|PRIVATE_KEY)$")
+SHORTEST_SECRET = 20
+"""Letters; what is shorter, such as `WANDB_API_KEY=offline`, is a word that may stand in a setting by itself."""
+
+
+def secrets() -> list[tuple[str, str]]:
+    """The variables of the environment that hold a secret by their names, with their values."""
+    return [(k, v) for k, v in os.environ.items() if SECRET.search(k) and len(v) >= SHORTEST_SECRET]
+
+
 def check(config: RunConfig) -> Checked:
     """Whether hardware and data allow the run, without decoding images or building the network. Raises BadInput."""
     from .. import data
     from . import environment
 
-    key = os.environ.get("WANDB_API_KEY")
-    if key and any(key in str(value) for value in flat(config).values()):
-        raise BadInput("a setting holds the key of W&B (WANDB_API_KEY), which never goes into a record")
+    for name, secret in secrets():
+        if any(re.search(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", str(value)) for value in flat(config).values()):
+            raise BadInput(f"a setting holds what {name} holds, a secret, which never goes into a record")
     settled(config.wandb)
     device = environment.resolve_device(config.train)
     precision = environment.resolve_precision(config.train, device)
