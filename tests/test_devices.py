@@ -15,6 +15,7 @@ import torch
 from sepconv_lab.compose import compose
 from sepconv_lab.launch import devices
 from sepconv_lab.launch.devices import GPU, Placement
+from sepconv_lab.models.complexity import Complexity
 
 GIB = 2**30
 TWO = (GPU(0, 10 * GIB), GPU(1, 10 * GIB))
@@ -149,18 +150,19 @@ def test_a_run_trains_on_the_gpu_where_it_was_placed_and_claims_what_its_steps_t
     monkeypatch.setattr(placing, "book_of_this_machine", lambda: tmp_path / "book.json")
     monkeypatch.setattr("torch.cuda.set_device", chosen.append)
     config = compose(["train.batch_size=32"])
+    counts = Complexity((), params=10**6, head_params=0, macs=0, field=0, activation_bytes=10**8)
 
     def claims() -> list[dict[str, int]]:
         return list(json.loads((tmp_path / "book.json").read_text())["claims"].values())
 
     for number in range(2):
-        with placing.placed(config, 10**8, 10**6, torch.device("cuda"), lambda: False) as stop:
+        with placing.placed(config, counts, torch.device("cuda"), lambda: False) as stop:
             (claim,) = claims()
             assert (claim["bytes"] > GIB) is (number == 0)
             assert not any(stop() for _ in range(placing.STEPS))
             assert claims() == [{"gpu": 0, "bytes": GIB}]
         assert claims() == []
     assert chosen == [0, 0]
-    with placing.placed(config, 10**6, 10**6, torch.device("cpu"), lambda: True) as stop:
+    with placing.placed(config, counts, torch.device("cpu"), lambda: True) as stop:
         assert stop()
     assert chosen == [0, 0], "on the CPU there is nothing to place"

@@ -45,3 +45,18 @@ def test_where_memory_cannot_be_kept_a_run_goes_on(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     assert not environment.keep_memory()
     assert environment.set_threads(TrainConfig(threads=1)) == 1
+
+
+@pytest.mark.parametrize(("told", "found"), [("a" * 40, {"commit": "a" * 40, "dirty": False}), ("main", {}), ("", {})])
+def test_a_copy_without_history_is_told_its_commit(
+    told: str, found: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where git knows nothing of the package, the environment may say of which commit it is; nothing else counts as one."""
+    from sepconv_lab.training import environment
+
+    def unknown(*_: object, **__: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("subprocess.run", unknown)
+    monkeypatch.setenv("SEPCONV_LAB_COMMIT", told)
+    assert environment.git_state.__wrapped__() == found

@@ -52,15 +52,17 @@ def run(
     step, beside the signals. `stopped` in what is returned: whether the run was to stop, were it only in its end.
     Raises BadInput before anything is written, and Busy when another process owns the record.
     """
+    from .placement import placed
+
     record, weights_digest = record_of(config)
     if (summary := ended(record, config)) is not None:
         return summary
     record.check_writable()
     job = prepare(config, weights_digest)
-    with record.owned():
+    with placed(config, job.counts, job.device, should_stop) as stop, record.owned():
         if (summary := ended(record, config)) is not None:  # it may have ended while we came to own it
             return summary
-        return _carry_out(job, record, name, context or {}, should_stop)
+        return _carry_out(job, record, name, context or {}, stop)
 
 
 def _carry_out(

@@ -11,6 +11,7 @@ import torch
 
 from ..config import RunConfig, plain
 from ..launch.devices import GPU, Placement, book_of_this_machine
+from ..models.complexity import Complexity
 
 CONTEXT = 700 * 2**20
 """Bytes that a process takes of a GPU beside its tensors: driver, kernels, libraries' workspaces."""
@@ -34,11 +35,11 @@ def taken() -> int:
 
 @contextlib.contextmanager
 def placed(
-    config: RunConfig, activation_bytes: int, params: int, device: torch.device, should_stop: Callable[[], bool]
+    config: RunConfig, counts: Complexity, device: torch.device, should_stop: Callable[[], bool]
 ) -> Iterator[Callable[[], bool]]:
     """Wait for a GPU with room and make it this process's own; on the CPU nothing. What it gives takes the place of `should_stop`.
 
-    activation_bytes: of one image. Raises KeyboardInterrupt when told to stop while waiting.
+    Raises KeyboardInterrupt when told to stop while waiting.
     """
     if device.type != "cuda":
         yield should_stop
@@ -48,7 +49,9 @@ def placed(
     parts = plain((config.block, config.model, config.data.image_size, settings.batch_size, settings.accumulate,
                    settings.optimizer, settings.precision, settings.graph))  # fmt: skip
     kind = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-    expected = COPIES * activation_bytes * settings.batch_size // settings.accumulate + 16 * params + CONTEXT
+    expected = (
+        COPIES * counts.activation_bytes * settings.batch_size // settings.accumulate + 16 * counts.params + CONTEXT
+    )
     placement, owner, asked = Placement(book_of_this_machine(), gpus()), os.getpid(), 0
 
     def stop() -> bool:
