@@ -32,19 +32,17 @@ from .config import (
 )
 from .config.fields import as_typed
 from .config.messages import first_line
-from .config.overrides import (  # noqa: F401
+from .config.overrides import (
     CHOICES,
-    check_given_once,
     import_from,
     is_hydra,
     override_problems,
     parse,
     sweep_values,
     typed,
-    values,
     variant_overrides,
 )
-from .config.presets import CONF, initialised, register_schema  # noqa: F401
+from .config.presets import initialised
 from .config.structured import to_dataclasses
 
 

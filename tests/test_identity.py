@@ -278,25 +278,8 @@ def test_minus_zero_is_zero() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "plain",
-        "a b",
-        "it's",
-        "a\\b",
-        "back\\",
-        "\\'",
-        "1_000",
-        "1e3",
-        "true",
-        "null",
-        "None",
-        "nan",
-        "ü",
-        "a,b",
-        "${x}",
-        "a=b",
-    ],
-)
+    ["plain", "a b", "it's", "a\\b", "back\\", "\\'", "1_000", "1e3", "true", "null", "None", "nan", "ü", "a,b", "${x}", "a=b"],
+)  # fmt: skip
 def test_a_quoted_text_is_read_back_as_it_was(text: str) -> None:
     """The command in a record names the same file, whatever it is called."""
     assert values([f"data.path={quoted(text)}"])["data.path"] == text

@@ -67,14 +67,7 @@ def setting(
     """
     bounds = {"low": low, "high": high, "above": above, "odd": odd}
     conditions = tuple(Condition.parsed(c) for c in needs.split(",") if c)
-    metadata = {
-        "doc": doc,
-        "identity": identity,
-        "bounds": bounds,
-        "words": words,
-        "needs": conditions,
-        "neutral": neutral,
-    }
+    metadata = dict(doc=doc, identity=identity, bounds=bounds, words=words, needs=conditions, neutral=neutral)
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)

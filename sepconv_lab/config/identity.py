@@ -65,7 +65,9 @@ def hashed(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-PER_RUN = ("seed", "runs_dir", "force")
+WHERE = ("runs_dir", "force")
+"""Where a record goes: no part of a run's command, nor a difference between two runs."""
+PER_RUN = ("seed", *WHERE)
 """Each run's own, by its plan or its launch: no part of a variant."""
 SOLVED = ("model.match", "model.match_to")
 """Not in the id, because the width that they ask for is."""
@@ -94,21 +96,13 @@ def command(config: RunConfig) -> list[str]:
     block = type(config.block)() if config.block is not None else None
     default = complete(RunConfig(block=block, **nodes))  # type: ignore[arg-type]
     overrides = [f"{g}={getattr(config, g).name}" for g in registry.CONFIGS if getattr(config, g) is not None]
-    skipped = {"match", "match_to"}  # the width is solved already
     for group in ("block", "model", "data", "train", ""):
         node, base = (getattr(config, group), getattr(default, group)) if group else (config, default)
         for f, _ in settings(type(node)) if node is not None else ():
-            value = getattr(node, f.name)
-            where = not group and f.name in ("runs_dir", "force")
-            absent = group == "block" and f.name in config.model.absent_axes
-            if (
-                value != getattr(base, f.name)
-                and active(node, f)
-                and f.name not in skipped
-                and not where
-                and not absent
-            ):
-                overrides.append(f"{group}{'.' if group else ''}{f.name}={quoted(plain(value))}")
+            key, value = f"{group}.{f.name}" if group else f.name, getattr(node, f.name)
+            skipped = key in (*SOLVED, *WHERE) or (group == "block" and f.name in config.model.absent_axes)
+            if value != getattr(base, f.name) and active(node, f) and not skipped:
+                overrides.append(f"{key}={quoted(plain(value))}")
     if getattr(config.model, "size", None) is not None:
         overrides.append(f"model.size={config.model.size.name}")  # type: ignore[attr-defined]
     return overrides

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import BadInput, RunConfig, flat, registry, settings
 from ..config.fields import as_typed, dotted
-from ..config.identity import run_id
+from ..config.identity import WHERE, run_id
 from ..config.messages import unknown
 from ..config.overrides import values
 from ..config.structured import from_record
@@ -175,20 +175,11 @@ def _equal(value: Any, wanted: Any) -> bool:
 def differences(a: Run, b: Run) -> dict[str, dict[str, tuple[Any, Any]]]:
     """What differs between two runs: {"config" | "environment" | "result": {name: (in a, in b)}}."""
     environment = (
-        "versions",
-        "git",
-        "hardware_class",
-        "device",
-        "threads",
-        "precision",
-        "data_digest",
-        "weights_digest",
-        "recipe",
-    )
+        "versions", "git", "hardware_class", "device", "threads", "precision", "data_digest", "weights_digest", "recipe",
+    )  # fmt: skip
     result = ("status", "error", "params", "macs", "metrics", "steps", "images_per_second", "wall_time", "peak_memory")
-    where = {"runs_dir", "force", "wandb.name", "wandb.notes"}
     return {
-        "config": _changed(a.columns, b.columns, where),
+        "config": _changed(a.columns, b.columns, {*WHERE, "wandb.name", "wandb.notes"}),
         "environment": _changed(*(dotted({k: r.summary.get(k) for k in environment}) for r in (a, b))),
         "result": _changed(*(dotted({k: r.summary.get(k) for k in result}) for r in (a, b))),
     }
