@@ -23,13 +23,15 @@ from .config.presets import register_schema
 from .console.say import refuse, say
 from .console.tables import print_table
 from .launch.hydra import check_hydra, hand_over
-from .record.metrics import PRIMARY, PRIMARY_RAW
+from .record.metrics import PRIMARY, PRIMARY_RAW, SELECTION, SELECTION_RAW
 from .record.record import Busy, Record
 from .training.job import check, ended, record_of, run
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+TEST = "--test"
+"""Of a sweep: its table shows accuracy on the test split."""
 HYDRA_FLAGS = ("-m", "--multirun", "-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-p", "--package",
                "--resolve", "-i", "--info")  # fmt: skip
 
@@ -37,15 +39,17 @@ HYDRA_FLAGS = ("-m", "--multirun", "-h", "--help", "--hydra-help", "--version", 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    flags = [w for w in words if w.startswith("-")]
+    test = TEST in words and bool({"-m", "--multirun"} & set(words))
+    flags = [w for w in words if w.startswith("-") and not (test and w == TEST)]
     overrides = [w for w in words if not w.startswith("-")]
     try:
         if set(flags) <= {"-m", "--multirun"}:
             check_given_once(overrides)
-            return _sweep(overrides) if flags else _single(overrides)
+            return _sweep(overrides, test) if flags else _single(overrides)
         for flag in flags:
             if flag.split("=")[0] not in HYDRA_FLAGS:
-                raise BadInput(unknown(flag, flag, HYDRA_FLAGS))
+                hint = " It goes with a sweep, -m." if flag == TEST else ""
+                raise BadInput(unknown(flag, flag, HYDRA_FLAGS) + hint)
         _check_flags({f.split("=")[0] for f in flags}, [w for w in overrides if "=" in w])
         register_schema()
         hand_over(words, lambda cfg: None, "config")  # --cfg, --help and the like
@@ -83,7 +87,7 @@ def _single(overrides: list[str]) -> int:
     return 0 if summary["status"] == "finished" else 1
 
 
-def _sweep(overrides: list[str]) -> int:
+def _sweep(overrides: list[str], test: bool) -> int:
     jobs = compose_sweep(overrides)
     hydra = [o for o in overrides if o.lstrip("+~").startswith("hydra")]
     if hydra:
@@ -97,7 +101,7 @@ def _sweep(overrides: list[str]) -> int:
     if waiting:
         found = _launch([jobs[i][0] for i in waiting], hydra, records[waiting[0]].runs_dir / ".sweep")
         errors = {i: found[number] for number, i in enumerate(waiting) if number in found}
-    code = _table(jobs, records, errors)
+    code = _table(jobs, records, errors, test)
     refused = dict.fromkeys(e.removeprefix("BadInput: ") for e in errors.values() if e.startswith("BadInput: "))
     if refused:  # images that turned out to be unreadable, for one
         return refuse(BadInput("\n".join(refused)))
@@ -170,8 +174,12 @@ def _launch(tasks: list[list[str]], hydra: list[str], folder: Path) -> dict[int,
         return {int(path.name): path.read_text() for path in Path(errors).iterdir() if path != sign.path}
 
 
-def _table(jobs: list[tuple[list[str], RunConfig]], records: list[Record], errors: dict[int, str]) -> int:
-    """Print what varied, test accuracy, parameters and where each record is; 1 if any run did not finish."""
+def _table(jobs: list[tuple[list[str], RunConfig]], records: list[Record], errors: dict[int, str], test: bool) -> int:
+    """Print what varied, accuracy, parameters and where each record is; 1 if any run did not finish.
+
+    test: the accuracy on the test split, which is out of sight while anything is chosen, instead of that on validation.
+    """
+    named = (PRIMARY_RAW, PRIMARY) if test else (SELECTION_RAW, SELECTION)
     common = set.intersection(*(set(o) for o, _ in jobs)) if len(jobs) > 1 else set()
     rows, failed = [], False
     for i, ((overrides, _), record) in enumerate(zip(jobs, records, strict=True)):
@@ -179,13 +187,13 @@ def _table(jobs: list[tuple[list[str], RunConfig]], records: list[Record], error
         finished = summary["status"] == "finished"
         failed |= not finished
         metrics = summary["metrics"]
-        shown = [f"{metrics[k]:.4f}" if k in metrics else "-" for k in (PRIMARY_RAW, PRIMARY)]
+        shown = [f"{metrics[k]:.4f}" if k in metrics else "-" for k in named]
         varied = " ".join(o for o in overrides if o not in common) or "(one run)"
         error = "" if finished else errors.get(i) or str(summary.get("error") or "")
         parameters = f"{summary['params'].get('total', 0):,}"
         rows.append([varied, summary["status"], *shown, parameters, str(record.path), error])
     say("")
-    print_table(["varied", "status", "test top1", "averaged", "parameters", "record", ""], rows)
+    print_table(["varied", "status", f"{'test' if test else 'val'} top1", "averaged", "parameters", "record", ""], rows)
     return 1 if failed else 0
 
 

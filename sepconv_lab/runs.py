@@ -15,7 +15,7 @@ from .config.messages import unknown
 from .config.overrides import check_given_once
 from .console.tables import print_table
 from .record.manifest import MARK, SEALED
-from .record.metrics import PRIMARY, PRIMARY_RAW, shown
+from .record.metrics import PRIMARY, PRIMARY_RAW, SELECTION, SELECTION_RAW, shown
 from .record.record import Busy, records
 from .record.runs import Run, chosen, differences, find, load, load_all, readable
 
@@ -56,11 +56,12 @@ def _list(args: argparse.Namespace) -> None:
     rows = []
     for run in found:
         metrics = run.summary.get("metrics") or {}
-        accuracy = metrics.get(PRIMARY, metrics.get(PRIMARY_RAW))
+        named = (PRIMARY, PRIMARY_RAW) if args.test else (SELECTION, SELECTION_RAW)
+        accuracy = next((metrics[k] for k in named if k in metrics), None)
         rows.append([run.record.run_id, run.summary["status"], "-" if accuracy is None else f"{accuracy:.4f}",
                      *(as_typed(run.columns.get(k)) for k in varied)])  # fmt: skip
     if rows:
-        print_table(["run", "status", "test top1", *varied], rows)
+        print_table(["run", "status", f"{'test' if args.test else 'val'} top1", *varied], rows)
     early = sum(r.summary["status"] in SEALED and MARK not in r.summary for r in found)
     if early:
         print(
@@ -214,6 +215,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True)
     sub = commands.add_parser("list", help="one line a record; filter by any config column")
     sub.add_argument("where", nargs="*", metavar="column=value")
+    sub.add_argument(
+        "--test", action="store_true", help="accuracy on the test split, out of sight until then, not on validation"
+    )
     sub.add_argument("--columns", help="comma-separated columns to show instead of those that vary")
     sub.set_defaults(do=_list)
     sub = commands.add_parser("show", help="configuration and summary of one record")

@@ -75,12 +75,12 @@ def test_every_run_that_is_shown_composes() -> None:
     taken = [words for words in shown if not re.search(r"DIR|imports=|hydra|wandb", words)]
     assert len(taken) >= 3
     for words in taken:
-        compose_sweep([word for word in shlex.split(words.replace("\\", " ")) if word != "-m"])
+        compose_sweep([word for word in shlex.split(words.replace("\\", " ")) if word not in ("-m", "--test")])
 
 
 def test_the_runs_of_the_sweep_are_those_that_its_table_names() -> None:
     command, *rows = re.findall(r"run (-m data.num_classes=20 .*)|^(block.mid_act=\w+) .*runs/(\w{16})$", TEXT, re.M)
-    jobs = compose_sweep([word for word in command[0].split() if word != "-m"])
+    jobs = compose_sweep([word for word in command[0].split() if word not in ("-m", "--test")])
     assert {run[1]: run[2] for run in rows} == {job[0][-1]: record_of(job[1])[0].run_id for job in jobs}
 
 

@@ -88,6 +88,7 @@ class TrainConfig:
     )  # fmt: skip
     eval_every: int = setting(1, "epochs between evaluations on the validation split", low=1, high=1_000_000)
     eval_images: int = setting(0, "at most this many images of each evaluated split; 0: all", low=0, high=10**9)
+    test: bool = setting(True, "evaluate the test split, once, after the last step; tuning does without", neutral=True)
     precision: Precision = setting(Precision.auto, "`auto`: bf16 autocast where the hardware has it natively")
     device: Device = setting(Device.auto, "`auto`: a GPU if there is one", identity=False)
     graph: bool = setting(

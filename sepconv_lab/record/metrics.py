@@ -20,6 +20,8 @@ PRIMARY_RAW = "test/top1"
 """The same for the last weights, without averaging."""
 SELECTION = "val_ema/top1"
 """What learning rates are chosen by, and the curve that is drawn: the test split is read once, at the end."""
+SELECTION_RAW = "val/top1"
+"""The same for the last weights."""
 SPLITS = ("test_ema", "test", "val_ema", "val", "train", "perf")
 """In the order of columns."""
 

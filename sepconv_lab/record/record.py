@@ -103,7 +103,10 @@ class Record:
             return
         try:
             differ = predictions.contradicted(summary["metrics"], self.events())
-            if self.has_manifest() or (self.path / predictions.NAME).exists():  # early records may have none
+            tested = any(k.startswith("test") for k in summary["metrics"])  # tuning runs are not
+            if (self.has_manifest() and tested) or (
+                self.path / predictions.NAME
+            ).exists():  # early records may have none
                 differ += predictions.disagreements(self.path, summary["metrics"])
         except BadInput as error:
             raise Altered(str(error)) from error

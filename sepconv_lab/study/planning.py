@@ -184,7 +184,9 @@ def _unrecorded(study: Study, configs: Mapping[str, RunConfig], stage: str) -> I
         return
     for metric in (PRIMARY, *([study.claim.beside["metric"]] if study.claim.beside else ())):
         for name, config in configs.items():
-            if "_ema/" in metric and not config.train.average:
+            if not config.train.test:
+                yield f"{name}: train.test=false: without the test split no run records {metric}, which decides the claim"
+            elif "_ema/" in metric and not config.train.average:
                 yield f"{name}: train.average=false: without averaged weights no run records {metric}, which decides the claim"
 
 

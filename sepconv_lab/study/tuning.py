@@ -17,6 +17,8 @@ from .definition import Study
 from .status import State
 
 HALF_DECADE = 10**0.5
+UNTESTED = ("train.test=false",)
+"""Rates are chosen on validation, and the test split stays out of sight."""
 EXTENSIONS = 3
 """Half-decades by which the grid may grow to either side."""
 
@@ -54,7 +56,7 @@ def candidates(study: Study, scale: str, rates: Mapping[str, float], exponents: 
     for name, own in study.at(scale).items():
         for k in exponents:
             rate = f"{rates[name] * HALF_DECADE**k:.4g}"
-            found[f"{name} lr={rate}"] = Candidate(name, k, (*own, f"train.lr={rate}"))
+            found[f"{name} lr={rate}"] = Candidate(name, k, (*own, f"train.lr={rate}", *UNTESTED))
     return found
 
 

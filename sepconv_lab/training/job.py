@@ -26,6 +26,7 @@ from ..config import RECIPE, BadInput, RunConfig, bounded, flat, placements, pla
 from ..config.identity import command, identity, run_id
 from ..config.messages import first_line
 from ..console.say import say
+from ..record.metrics import PRIMARY_RAW
 from ..record.record import Record
 from ..record.wandb_mirror import settled
 
@@ -383,9 +384,10 @@ def _result(summary: dict[str, Any]) -> str:
     metrics = summary.get("metrics") or {}
     if summary["status"] != "finished":
         return f" ({summary.get('error')})"
+    split = "test" if PRIMARY_RAW in metrics else "val"  # a run without the test split
     words = [f"{label} {metrics[key]:.4f}" for label, key in
-             (("raw", "test/top1"), ("averaged", "test_ema/top1")) if key in metrics]  # fmt: skip
-    return f", test accuracy {', '.join(words)}"
+             (("raw", f"{split}/top1"), ("averaged", f"{split}_ema/top1")) if key in metrics]  # fmt: skip
+    return f", {split} accuracy {', '.join(words)}"
 
 
 @contextlib.contextmanager

@@ -195,7 +195,7 @@ class Training:
         counts = {s: min(limit or len(getattr(self.data, s)), len(getattr(self.data, s))) for s in ("val", "test")}
         ends = sum(self.evaluates_at(s) for s in range(self.step + 1, self.total + 1)) if self.total < 10**7 else 1
         bn = BN_IMAGES if self.average is not None else 0
-        return [factor * counts["val"] + bn] * ends + [factor * counts["test"] + bn]
+        return [factor * counts["val"] + bn] * ends + [factor * counts["test"] + bn] * self.config.train.test
 
     def evaluates_at(self, step: int) -> bool:
         """Whether validation follows after `step` steps: at the end, and every eval_every epochs."""
@@ -232,7 +232,7 @@ class Training:
 def fit(
     training: Training, record: Record, mirror: WandbMirror, *, should_stop: Callable[[], bool] = lambda: False
 ) -> Metrics:
-    """Train to the last step, evaluate the test split once, and return the final metrics.
+    """Train to the last step, evaluate the test split once (`train.test`), and return the final metrics.
 
     Raises Diverged, or Interrupted after writing a checkpoint.
     """
@@ -273,7 +273,8 @@ def fit(
             raise Diverged(training.step)
         return metrics, predictions
 
-    *evals, test_images = training.eval_images()
+    evals = training.eval_images()
+    test_images = evals.pop() if settings.test else 0
     printed = {m.name for m in shown("evaluation")}
     progress_images = {"val": evals[0] if evals else 0, "test": test_images}
     try:
@@ -295,6 +296,9 @@ def fit(
                     raise Interrupted
                 if training.step == training.total:
                     break
+        if not settings.test:
+            checkpoint.drop_previous(folder)
+            return training.results
         metrics, predictions = measured("test")
         crash_point("test.logged")
         np.savez(record.path / "predictions.npz", allow_pickle=False, **predictions)  # type: ignore[arg-type]

@@ -32,7 +32,9 @@ def test_the_grid_is_the_same_half_decades_for_every_variant(write: Writer) -> N
     assert rates == {"none": 0.2, "relu": 0.2}
     found = tuning.candidates(study, "tiny", rates, tuning.grid(study))
     assert list(found)[:3] == ["none lr=0.06325", "none lr=0.2", "none lr=0.6325"]
-    assert found["relu lr=0.6325"] == Candidate("relu", 1, ("block.mid_act=relu", "train.lr=0.6325"))
+    assert found["relu lr=0.6325"] == Candidate(
+        "relu", 1, ("block.mid_act=relu", "train.lr=0.6325", "train.test=false")
+    )
     assert tuning.grid(study, below=1, above=2) == [-2, -1, 0, 1, 2, 3]
 
 
