@@ -1,6 +1,6 @@
 """A study as one HTML page that needs nothing else: no network, no script, no other file.
 
-given      a plan with its runs, and what they say: what every part of the page draws on
+subject    a plan with its runs, and what they say: what every part of the page draws on
 drawings   which figures belong to which study
 svg        a figure as part of the page
 tables     the page's tables, as text

@@ -10,10 +10,10 @@ from markupsafe import Markup
 
 from ..analysis import figures, paper
 from ..analysis.claims import of_the_paper as claims
-from ..analysis.figures.curves import OWN
+from ..analysis.figures.curves import FIGURES
 from ..analysis.stats import factorial
 from ..config import BadInput
-from .given import Given
+from .subject import Subject
 from .svg import svg
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Drawing:
     key: str
     title: str
     caption: str
-    draw: Callable[[Given], Axes]
+    draw: Callable[[Subject], Axes]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Panel:
     missing: str = ""
 
 
-def panel(drawing: Drawing, g: Given) -> Panel:
+def panel(drawing: Drawing, g: Subject) -> Panel:
     """The figure drawn, or why it cannot be."""
     try:
         image = svg(drawing.draw(g), drawing.key, drawing.title)
@@ -60,44 +60,44 @@ FOREST = "Dots are estimates, lines their intervals, one row a comparison; right
     "shaded band, the effect is larger than the smallest one that matters."  # fmt: skip
 
 
-def effect_drawings(g: Given) -> list[Drawing]:
+def effect_drawings(g: Subject) -> list[Drawing]:
     """The forest plot of each verdict (of all variants against the baseline where nothing is claimed), and the slopes."""
-    found = []
+    drawings = []
     for judged in g.judged:
         v = judged.verdict
         if v.parts:
             hollow = " Grey and hollow: shown beside it, deciding nothing." if v.also else ""
-            found.append(Drawing(
+            drawings.append(Drawing(
                 f"forest-{v.claim.id}", f"Effects behind the verdict on {v.claim.id}", FOREST + hollow,
                 lambda g, v=v: figures.forest_of([v]),  # type: ignore[misc]
             ))  # fmt: skip
     factors = [f if f in g.runs.columns else f"{f}.name" for f in g.plan.factors]
     if len(factors) > 1:
-        found.append(Drawing(
+        drawings.append(Drawing(
             "factors", "Main effects and interactions", "Averaged over the levels of the other factors; the intervals "
             "hold together. Left: smaller error.", lambda g: _factors(g, factors),
         ))  # fmt: skip
     elif not g.judged and len(g.variants) > 1:
-        found.append(Drawing(
+        drawings.append(Drawing(
             "forest", f"Every variant against {g.baseline}", "Right: the variant errs more than the baseline. The "
             "intervals hold together (Bonferroni); shaded: too small to matter.", _against_baseline,
         ))  # fmt: skip
     for variant, base in g.pairs[:MOST_SLOPES]:
-        words = f"{figures.style.words(variant)} against {figures.style.words(base)}, seed by seed"
-        found.append(Drawing(
-            f"slopes-{variant}-{base}".replace(" ", "_"), words, "Each thin line joins the two runs of one seed; dashed "
+        title = f"{figures.style.label(variant)} against {figures.style.label(base)}, seed by seed"
+        drawings.append(Drawing(
+            f"slopes-{variant}-{base}".replace(" ", "_"), title, "Each thin line joins the two runs of one seed; dashed "
             "where the error rises. Black: the mean.",
             lambda g, v=variant, b=base: figures.slopes(g.runs, v, b, allow_partial=True),  # type: ignore[misc]
         ))  # fmt: skip
-    return found
+    return drawings
 
 
-def _against_baseline(g: Given) -> Axes:
+def _against_baseline(g: Subject) -> Axes:
     table = factorial.leave_one_out(g.runs, g.baseline, allow_partial=True)
     return figures.forest(table, unit="difference of ln test error to the baseline's")
 
 
-def _factors(g: Given, factors: Sequence[str]) -> Axes:
+def _factors(g: Subject, factors: Sequence[str]) -> Axes:
     table = factorial.factor_effects(g.runs, factors, allow_partial=True)
     return figures.forest(table, unit="difference of ln test error")
 
@@ -111,27 +111,27 @@ PAPERS: dict[str, tuple[int, ...]] = {
 CURVES = "Thin: one seed each. Thick: their mean."
 
 
-def curve_drawings(g: Given) -> list[Drawing]:
+def curve_drawings(g: Subject) -> list[Drawing]:
     """The learning curves, each beside the paper's own figure on axes of its own where the paper has one."""
-    found = []
+    drawings = []
     for number in PAPERS.get(g.study, ()):
-        found.append(Drawing(
+        drawings.append(Drawing(
             f"figure{number}", f"This study’s Figure {number}", CURVES,
-            lambda g, n=number: OWN[n](g.runs, g.history, allow_partial=True),  # type: ignore[misc]
+            lambda g, n=number: FIGURES[n](g.runs, g.history, allow_partial=True),  # type: ignore[misc]
         ))  # fmt: skip
-        found.append(Drawing(
+        drawings.append(Drawing(
             f"paper{number}", f"The paper’s Figure {number}", f"{paper.DATA[number]}, 299 pixels, one run a curve, read "
             f"off the printed figure (±{paper.ACCURACY[number]:g}). Another task at another scale: compare the order of "
             "the curves, not their heights.", lambda _, n=number: figures.paper_figure(n),  # type: ignore[misc]
         ))  # fmt: skip
-    if not found:
+    if not drawings:
         shown = [v for v in g.shown if g.reference(v) == g.baseline]
         rest = "" if len(shown) == len(g.variants) else f" {len(shown)} of {len(g.variants)} variants."
-        found.append(Drawing(
+        drawings.append(Drawing(
             "curves", "Learning curves", CURVES + rest,
             lambda g: figures.learning_curves(g.runs, g.history, shown, allow_partial=True),
         ))  # fmt: skip
-    return found
+    return drawings
 
 
 # --- figures of one study, and accuracy against cost ------------------------------------------------------------------
@@ -167,8 +167,8 @@ PARETO = Drawing(
 )  # fmt: skip
 
 
-def own_drawings(g: Given) -> list[Drawing]:
+def study_drawings(g: Subject) -> list[Drawing]:
     """What only this study has, and accuracy against MACs where its variants differ in them on the same data."""
     macs = [v.macs for v in g.plan.variants.values()]
-    dear = len(g.groups) == 1 and len(macs) > 2 and max(macs) > (1 + COSTS_DIFFER) * min(macs)
-    return [*OF_STUDY.get(g.study, ()), *([PARETO] if dear else [])]
+    costs_differ = len(g.groups) == 1 and len(macs) > 2 and max(macs) > (1 + COSTS_DIFFER) * min(macs)
+    return [*OF_STUDY.get(g.study, ()), *([PARETO] if costs_differ else [])]

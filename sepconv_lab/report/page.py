@@ -15,8 +15,8 @@ from ..analysis.claims.where import where
 from ..analysis.stats import aa
 from ..config import BadInput
 from . import prose, tables, text
-from .drawings import Drawing, Panel, curve_drawings, effect_drawings, own_drawings, panel
-from .given import Given, given
+from .drawings import Drawing, Panel, curve_drawings, effect_drawings, panel, study_drawings
+from .subject import Subject, subject
 from .svg import characters, font
 
 A_A_DRAWS = 0
@@ -29,12 +29,12 @@ def page(runs: pd.DataFrame, history: pd.DataFrame, plan: Mapping[str, Any]) -> 
     runs, history: as `analysis.load` gives them with `allow_partial=True`. plan: the content of plan.json. What cannot be
     drawn or compared is said in its place. Raises BadInput for frames of another study, or without their columns.
     """
-    g = given(runs, history, plan)
+    g = subject(runs, history, plan)
     began = len(g.ended) > 0
     groups = [
         ("effects", "How large the effects are", effect_drawings(g)),
         ("learning", "How they learn", curve_drawings(g)),
-        ("more", "A closer look", own_drawings(g)),
+        ("more", "A closer look", study_drawings(g)),
     ]
     drawn = [(key, title, _panels(drawings, g)) for key, title, drawings in groups if began and drawings]
     images = [p.image for _, _, panels in drawn for p in panels if p.image is not None]
@@ -50,11 +50,11 @@ def page(runs: pd.DataFrame, history: pd.DataFrame, plan: Mapping[str, Any]) -> 
     ))  # fmt: skip
 
 
-def _panels(drawings: list[Drawing], g: Given) -> list[Panel]:
+def _panels(drawings: list[Drawing], g: Subject) -> list[Panel]:
     return [panel(d, g) for d in drawings]
 
 
-def _speed(g: Given) -> tables.Table | str:
+def _speed(g: Subject) -> tables.Table | str:
     """The table, or why there is none."""
     try:
         return tables.speed_of_learning(g)
@@ -62,7 +62,7 @@ def _speed(g: Given) -> tables.Table | str:
         return f"How fast the variants learn cannot be compared: {error}"
 
 
-def _false_differences(g: Given) -> pd.Series | str | None:
+def _false_differences(g: Subject) -> pd.Series | str | None:
     """For a study of one variant, how often its own halves would differ; or why that cannot be said. None for others."""
     if len(g.variants) != 1:
         return None

@@ -14,30 +14,30 @@ from ..analysis.claims.verdicts import MEANINGLESS, SEEDS_FOR_A_VERDICT, Part
 from ..analysis.stats import checks
 from ..analysis.stats.outcomes import divergence
 from . import text
-from .given import Given, pair
+from .subject import Subject, pair
 
 Banner = tuple[str, str]
 """A word, and the sentence that explains it."""
 
 
-def banners(g: Given) -> list[Banner]:
+def banners(g: Subject) -> list[Banner]:
     """What must be read before any number, most important first."""
-    found = []
+    shown = []
     if g.plan.scale == MEANINGLESS:
-        found.append(("Smoke", "A handful of steps that show that everything runs. The numbers mean nothing."))
+        shown.append(("Smoke", "A handful of steps that show that everything runs. The numbers mean nothing."))
     if len(g.open):
         kinds = g.open["status"].value_counts().sort_index()
         counts = ", ".join(f"{n} {status}" for status, n in kinds.items())
-        found.append(("Partial", f"{len(g.ended)} of {text.plural(len(g.runs), 'run')} have ended ({counts}). Every figure "
+        shown.append(("Partial", f"{len(g.ended)} of {text.plural(len(g.runs), 'run')} have ended ({counts}). Every figure "
                       "and table shows its n; the verdict may change."))  # fmt: skip
     if g.plan.stage == "tune":
-        found.append(("Tuning", "Learning rates tried on validation. There is nothing to judge here."))
+        shown.append(("Tuning", "Learning rates tried on validation. There is nothing to judge here."))
     elif 0 < _fewest(g) < SEEDS_FOR_A_VERDICT and g.plan.claim is not None:
-        found.append(("Pilot", f"{text.plural(_fewest(g), 'seed')}; a verdict takes {SEEDS_FOR_A_VERDICT}."))
-    return found
+        shown.append(("Pilot", f"{text.plural(_fewest(g), 'seed')}; a verdict takes {SEEDS_FOR_A_VERDICT}."))
+    return shown
 
 
-def _fewest(g: Given) -> int:
+def _fewest(g: Subject) -> int:
     """Seeds that the verdict on the stated claim rests on."""
     stated = [j.verdict for j in g.judged if j.frozen]
     if stated and stated[0].parts:
@@ -67,7 +67,7 @@ def line(part: Part) -> Line:
     both = pair(part.contrast)
     plainly = ""
     if both is not None and e.has_interval:
-        variant, than = map(figures.style.words, both)
+        variant, than = map(figures.style.label, both)
         plainly = f"{variant}’s test error is {text.change(e.estimate)} than {than}’s"
         plainly += f" ({100 * e.level:.4g} % interval: {text.between(e.low, e.high)})"
     return Line(part.contrast.name.replace("_", " "), effect, part.ruling.label, plainly)
@@ -104,14 +104,14 @@ SPELLED = {
 
 def _named(what: str) -> str:
     words = what.replace("_", " ")
-    return re.sub(rf"\b({'|'.join(SPELLED)})\b", lambda found: SPELLED[found[1]], words)
+    return re.sub(rf"\b({'|'.join(SPELLED)})\b", lambda match: SPELLED[match[1]], words)
 
 
 def diverged(runs: pd.DataFrame) -> list[str]:
     """A sentence for each variant with diverged runs."""
     table = divergence(runs)
     return [
-        f"{figures.style.words(str(row['variant']))} diverged in {row['diverged']} of {text.plural(row['n'], 'run')} "
+        f"{figures.style.label(str(row['variant']))} diverged in {row['diverged']} of {text.plural(row['n'], 'run')} "
         f"(95 % interval of the rate: {row['low']:.2f} to {row['high']:.2f}). A diverged run counts at chance level."
         for row in table[table["diverged"] > 0].to_dict("records")
     ]
@@ -120,38 +120,38 @@ def diverged(runs: pd.DataFrame) -> list[str]:
 # --- limits -----------------------------------------------------------------------------------------------------------
 
 
-def limits(g: Given) -> list[str]:
+def limits(g: Subject) -> list[str]:
     """What the result does not show, from the particular to the general."""
-    found = []
+    sentences = []
     for judged in g.judged:
         v = judged.verdict
         about = "" if len(g.judged) == 1 else f" ({v.claim.id})"
-        found.append(f"It does not show{about}: {v.claim.not_shown}.")
+        sentences.append(f"It does not show{about}: {v.claim.not_shown}.")
         if v.not_run:
-            found.append(f"Not compared here{about}: {'; '.join(v.not_compared)}.")
-    found += _design(g)
+            sentences.append(f"Not compared here{about}: {'; '.join(v.not_compared)}.")
+    sentences += _design(g)
     if len(g.open):
-        found.append(f"Without: {checks.names(g.open, 12)}.")
+        sentences.append(f"Without: {checks.names(g.open, 12)}.")
     truncated = g.history.attrs.get("truncated", ())
     if truncated:
-        found.append(f"The last line of {text.plural(len(truncated), 'log')} was cut short and left out.")
+        sentences.append(f"The last line of {text.plural(len(truncated), 'log')} was cut short and left out.")
     if "git.dirty" in g.ended.columns and (dirty := int(g.ended["git.dirty"].fillna(False).sum())):
-        found.append(f"{text.plural(dirty, 'run')} came from code with uncommitted changes: the commit alone does not "
+        sentences.append(f"{text.plural(dirty, 'run')} came from code with uncommitted changes: the commit alone does not "
                      "identify it.")  # fmt: skip
-    return found
+    return sentences
 
 
-def _design(g: Given) -> list[str]:
+def _design(g: Subject) -> list[str]:
     """Limits that follow from how the study was set up."""
-    found = []
+    sentences = []
     if g.plan.stage == "tuned":
-        found.append("Each variant has the learning rate that did best for it on validation, from one grid, chosen on seeds "
+        sentences.append("Each variant has the learning rate that did best for it on validation, from one grid, chosen on seeds "
                      "of their own; other settings are the same for all.")  # fmt: skip
     elif len(g.variants) > 1:
-        found.append(
+        sentences.append(
             "One learning rate for all variants favours the one that it suits; the study’s tuned stage gives each its own."
         )
     if "data.seed" in g.ended.columns and g.ended["data.seed"].nunique() == 1 and g.planned > 1:
-        found.append("All seeds share one split of one data set: the intervals hold for these images, over initialisation, "
+        sentences.append("All seeds share one split of one data set: the intervals hold for these images, over initialisation, "
                      "order and augmentation; not for other images.")  # fmt: skip
-    return found
+    return sentences

@@ -20,7 +20,7 @@ from ..config import BadInput
 from ..record import metrics
 from ..record.metrics import Metric
 from . import text
-from .given import Given
+from .subject import Subject
 
 LINE = 18
 """Letters of a variant's name before it may break."""
@@ -50,14 +50,14 @@ def swatch(variant: str) -> Markup:
     dashes = figures.linestyle(variant)
     pattern = "" if dashes == "solid" else ' stroke-dasharray="{}"'.format(" ".join(f"{2 * d:g}" for d in dashes[1]))
     line = Markup('<svg class="swatch" viewBox="0 0 24 4" aria-hidden="true"><path d="M0 2H24" stroke="{}"{}/></svg>')
-    rows = textwrap.wrap(figures.style.words(variant), LINE)
+    rows = textwrap.wrap(figures.style.label(variant), LINE)
     return line.format(figures.colour(variant), Markup(pattern)) + " ".join(r.replace(" ", "\u00a0") for r in rows)
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
 
 
-def results(g: Given) -> Table:
+def results(g: Subject) -> Table:
     """One row a variant: accuracies with their spread over seeds, the difference to its reference, size, cost."""
     compared = len(g.variants) - len(g.groups)
     level = effects.bonferroni(0.95, max(1, compared))
@@ -94,7 +94,7 @@ TEST = metrics.PRIMARY.rpartition("/")[0]
 """The split and weights whose metrics are shown."""
 
 
-def _shown(g: Given) -> list[Metric]:
+def _shown(g: Subject) -> list[Metric]:
     """The metrics of the table of variants; others than accuracies where some run has them."""
     return [m for m in metrics.shown("variants") if m.is_accuracy or f"{TEST}/{m.name}" in g.runs.columns]
 
@@ -103,11 +103,11 @@ def _heading(metric: Metric) -> str:
     return metric.short.replace("-", "\u2011") if metric.is_accuracy else f"test {metric.short}"
 
 
-def _measured(g: Given, variant: str, why: dict[str, None]) -> tuple[str, ...]:
+def _measured(g: Subject, variant: str, why: dict[str, None]) -> tuple[str, ...]:
     """n, then each metric with its spread."""
-    mine = g.ended[g.ended["variant"] == variant]
-    diverged = int((mine["status"] == "diverged").sum())
-    n = figures.style.seeds(len(mine), g.planned).removeprefix("n=") + (f", {diverged} diverged" if diverged else "")
+    runs = g.ended[g.ended["variant"] == variant]
+    diverged = int((runs["status"] == "diverged").sum())
+    n = figures.style.seeds(len(runs), g.planned).removeprefix("n=") + (f", {diverged} diverged" if diverged else "")
     cells = []
     for metric in (*(f"{TEST}/{m.name}" for m in _shown(g)), metrics.PRIMARY_RAW):
         try:
@@ -115,19 +115,19 @@ def _measured(g: Given, variant: str, why: dict[str, None]) -> tuple[str, ...]:
             cells.append(text.spread(row[metric], row[f"{metric} sd"]))
         except BadInput as error:
             cells.append(text.NONE)
-            if len(mine) and metric == outcomes.PRIMARY:
+            if len(runs) and metric == outcomes.PRIMARY:
                 why[str(error)] = None
     return n, *cells
 
 
-def _sizes(g: Given, variant: str) -> tuple[str, str, str]:
+def _sizes(g: Subject, variant: str) -> tuple[str, str, str]:
     planned = g.plan.variants[variant]
     done = g.runs[(g.runs["variant"] == variant) & (g.runs["status"] == "finished")]
     speed = done["images_per_second"].mean() if "images_per_second" in done.columns and len(done) else math.nan
     return f"{planned.params:,}", text.millions(planned.macs), text.number(speed)
 
 
-def seeds(g: Given) -> Table:
+def seeds(g: Subject) -> Table:
     """One row a seed: the primary accuracy of each variant, or what became of the run."""
     values = g.runs.to_dict("records")
     at = {(r["variant"], r["seed"]): r for r in values}
@@ -137,22 +137,22 @@ def seeds(g: Given) -> Table:
         return text.percent(run[outcomes.PRIMARY], 2) if run["status"] == "finished" else str(run["status"])
 
     rows = [(str(seed), *(cell(v, seed) for v in g.variants)) for seed in g.plan.seeds]
-    columns = [("seed", "word"), *((figures.style.words(v), "number") for v in g.variants)]
+    columns = [("seed", "word"), *((figures.style.label(v), "number") for v in g.variants)]
     return table("seeds", "Every seed", columns, rows, "Top-1 test accuracy of the averaged weights, per cent.")
 
 
-def speed_of_learning(g: Given) -> Table:
+def speed_of_learning(g: Subject) -> Table:
     """How fast, beside how far: the mean height of the validation curve, and the steps to a common threshold.
 
     Raises BadInput where no group of variants on the same data has curves that compare.
     """
-    found = [
+    by_group = [
         convergence.speed(g.runs, g.history, shown, reference=g.reference(shown[0]), allow_partial=True)
         for shown in ([v for v in group if v in g.shown] for group in g.groups)
         if shown
     ]
-    thresholds = [f"{text.percent(measured['threshold'].iloc[0])} %" for measured in found]
-    rows = [_speed(str(variant), row) for measured in found for variant, row in measured.iterrows()]
+    thresholds = [f"{text.percent(measured['threshold'].iloc[0])} %" for measured in by_group]
+    rows = [_speed(str(variant), row) for measured in by_group for variant, row in measured.iterrows()]
     note = f"Validation top-1 of the averaged weights, per cent; threshold {' and '.join(thresholds)}, the lowest mean end. " \
            "95 % intervals, paired over seeds, each for itself. All runs anneal at the end of one budget, which makes " \
            "speed partly a matter of the schedule: where the curves end is the result."  # fmt: skip
@@ -174,28 +174,28 @@ def _speed(variant: str, row: pd.Series) -> tuple[str, ...]:
 PAPER_TABLES: dict[str, tuple[int, ...]] = {"figure06_inception_vs_xception": (1, 3), "figure07_08_many_classes": (2,)}
 
 
-def of_the_paper(g: Given) -> list[Table]:
+def of_the_paper(g: Subject) -> list[Table]:
     """The paper's own tables, as printed, for the studies that rebuild them."""
-    found = []
+    printed_tables = []
     for n in PAPER_TABLES.get(g.study, ()):
         printed = paper.table(n)
         rows = [(str(model), *(f"{v:,g}" if v < 1e5 else f"{v:,.0f}" for v in row)) for model, row in
                 zip(printed.index, printed.to_numpy(float), strict=True)]  # fmt: skip
         columns = [("model", "word"), *((str(c).replace("_", " "), "number") for c in printed.columns)]
-        found.append(table(f"paper-table{n}", f"The paper’s Table {n}, as printed", columns, rows))
-    return found
+        printed_tables.append(table(f"paper-table{n}", f"The paper’s Table {n}, as printed", columns, rows))
+    return printed_tables
 
 
 # --- what was run -----------------------------------------------------------------------------------------------------
 
 
-def variants(g: Given) -> Table:
+def variants(g: Subject) -> Table:
     """What each variant is: its own overrides, and its size."""
     rows = []
     for name, v in g.plan.variants.items():
-        own = " ".join(v.own) or "(as all)"
+        overrides = " ".join(v.own) or "(as all)"
         steps = text.number(v.steps) if v.steps else text.NONE
-        rows.append((swatch(name), own, f"{v.params:,}", f"{v.body_params:,}", text.millions(v.macs), steps))
+        rows.append((swatch(name), overrides, f"{v.params:,}", f"{v.body_params:,}", text.millions(v.macs), steps))
     common = set.intersection(*(set(v.overrides) for v in g.plan.variants.values()))
     first = next(iter(g.plan.variants.values())).overrides
     shared = " ".join(w for w in first if w in common) or "the defaults"
@@ -204,7 +204,7 @@ def variants(g: Given) -> Table:
     return table("variants", "Variants", columns, rows, f"All: {shared}.")
 
 
-def runs(g: Given) -> Table:
+def runs(g: Subject) -> Table:
     """Every run, in the plan's order."""
     columns: list[tuple[str, str, Callable[[pd.Series], str]]] = [
         ("variant", "word", lambda r: swatch(r["variant"])),
@@ -228,7 +228,7 @@ def _value(metric: Metric, row: pd.Series) -> str:
     return text.percent(value, 2) if metric.unit == "fraction" else text.number(value, 3)
 
 
-def failures(g: Given) -> Table | None:
+def failures(g: Subject) -> Table | None:
     """What did not finish, and its first line of explanation; None where all did."""
     bad = g.runs[g.runs["status"] != "finished"]
     if bad.empty:
@@ -246,15 +246,15 @@ def _of(row: pd.Series, column: str) -> Any:
     return value if text.known(value) else None
 
 
-def commands(g: Given) -> list[tuple[Markup, list[tuple[int, str]]]]:
+def commands(g: Subject) -> list[tuple[Markup, list[tuple[int, str]]]]:
     """Variant -> (seed, command) of its runs that have begun."""
     if "command" not in g.runs.columns:
         return []
-    told = g.runs[g.runs["command"].notna()]
-    mine = [(v, told[told["variant"] == v]) for v in g.variants]
+    started = g.runs[g.runs["command"].notna()]
+    by_variant = [(v, started[started["variant"] == v]) for v in g.variants]
     return [
         (swatch(v), list(zip(rows["seed"].tolist(), rows["command"].tolist(), strict=True)))
-        for v, rows in mine
+        for v, rows in by_variant
         if len(rows)
     ]
 
@@ -267,15 +267,15 @@ ENVIRONMENT = {
 }  # fmt: skip
 
 
-def environment(g: Given) -> list[tuple[str, list[str]]]:
+def environment(g: Subject) -> list[tuple[str, list[str]]]:
     """Label -> the value that all runs which ended share, or each value with its number of runs. Versions come last."""
-    found = []
+    entries = []
     for column, label in ENVIRONMENT.items():
         if column in g.ended.columns and (values := _shared(g.ended[column])):
-            found.append((label, values))
+            entries.append((label, values))
     versions = {c.removeprefix("versions."): _shared(g.ended[c]) for c in g.ended.columns if c.startswith("versions.")}
     spelled = [f"{name} {' or '.join(values)}" for name, values in versions.items() if values]
-    return [*found, ("versions", spelled)] if spelled else found
+    return [*entries, ("versions", spelled)] if spelled else entries
 
 
 def _shared(column: pd.Series) -> list[str]:
@@ -291,5 +291,5 @@ def _plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
-    words = str(value)
-    return words[:12] if len(words) >= 40 and words.isalnum() else words
+    letters = str(value)
+    return letters[:12] if len(letters) >= 40 and letters.isalnum() else letters

@@ -80,7 +80,7 @@ def test_figures_of_the_paper_take_their_own_study(make_runs: Builder, make_hist
         runs = make_runs(study, dict(zip(names, (-1.5, -1.2), strict=True)), seeds=3)
         page = figures.beside_paper(number, runs, make_history(runs))
         own, paper = page.get_axes()
-        assert legend(own) == [f"{style.words(n)}, n=3" for n in names]
+        assert legend(own) == [f"{style.label(n)}, n=3" for n in names]
         assert f"Figure {number}" in paper.get_title(loc="left")
         assert not own.get_shared_y_axes().joined(own, paper)
     with pytest.raises(BadInput, match="not 5"):

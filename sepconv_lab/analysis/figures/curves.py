@@ -42,21 +42,21 @@ def learning_curves(
     A diverged run is drawn to its last event, marked with a cross; in the mean it is at chance from there on. The
     legend shows n. Raises BadInput as `convergence.curves`.
     """
-    found, _ = convergence.curves(runs, history, variants, study=study, metric=metric, allow_partial=allow_partial)
+    curves, _ = convergence.curves(runs, history, variants, study=study, metric=metric, allow_partial=allow_partial)
     chosen = checks.of_variants(checks.of_study(runs, study), variants)
     planned = chosen["seed"].nunique()
-    lost = chosen[chosen["status"] == "diverged"]
-    many = len(found) > MOST_INSIDE
-    rows = style.legend_rows((f"{style.words(v)}, n=6" for v in found), LONG)[1] if many else 0
+    diverged = chosen[chosen["status"] == "diverged"]
+    many = len(curves) > MOST_INSIDE
+    rows = style.legend_rows((f"{style.label(v)}, n=6" for v in curves), LONG)[1] if many else 0
     with style.drawing(ax, (style.HALF, 2.4 + rows * style.ROW)) as ax:
-        for variant, wide in found.items():
+        for variant, wide in curves.items():
             colour, dashes = style.colour(variant), style.linestyle(variant)
-            gone = set(lost.loc[lost["variant"] == variant, "seed"])
+            diverged_seeds = set(diverged.loc[diverged["variant"] == variant, "seed"])
             for seed, curve in wide.items():
                 line = curve.dropna()
-                if seed in gone:
-                    mine = lost.loc[(lost["variant"] == variant) & (lost["seed"] == seed), "run_id"]
-                    measured = history[history["run_id"].isin(mine) & history[metric].notna()]
+                if seed in diverged_seeds:
+                    run_ids = diverged.loc[(diverged["variant"] == variant) & (diverged["seed"] == seed), "run_id"]
+                    measured = history[history["run_id"].isin(run_ids) & history[metric].notna()]
                     line = line[line.index <= measured["step"].max()] if len(measured) else line[:0]
                     ax.plot(line.index[-1:], line.iloc[-1:], marker="x", color=colour, markersize=5, label="_diverged")
                 alone = "o" if len(line) == 1 else ""  # a line through one point is not seen
@@ -72,8 +72,8 @@ def learning_curves(
                     zorder=4,
                 )
             mean = wide.dropna().mean(axis=1)
-            label = f"{style.words(variant)}, {style.seeds(wide.shape[1], planned)}"
-            label += f", {len(gone)} diverged" if gone else ""
+            label = f"{style.label(variant)}, {style.seeds(wide.shape[1], planned)}"
+            label += f", {len(diverged_seeds)} diverged" if diverged_seeds else ""
             ax.plot(
                 mean.index,
                 mean,
@@ -118,7 +118,7 @@ def paper_figure(number: int, *, ax: Axes | None = None) -> Axes:
         for curve, rows in known.groupby("curve", sort=False):
             name = str(curve)
             ax.plot(rows["step"], rows["value"], color=style.colour(name), linestyle=style.linestyle(name),
-                    linewidth=1.4, label=style.words(name), gid=f"paper {name}")  # fmt: skip
+                    linewidth=1.4, label=style.label(name), gid=f"paper {name}")  # fmt: skip
         _finish(ax, paper.UNITS[number])
         ax.set_title(f"paper, Figure {number}: {paper.DATA[number]}, 299 pixels", color=style.GREY)
         return ax
@@ -166,16 +166,16 @@ def figure10(
     return learning_curves(runs, history, variants, study=study, metric=metric, ax=ax, allow_partial=allow_partial)
 
 
-OWN: dict[int, Callable[..., Axes]] = {6: figure06, 7: figure07, 8: figure08, 9: figure09, 10: figure10}
+FIGURES: dict[int, Callable[..., Axes]] = {6: figure06, 7: figure07, 8: figure08, 9: figure09, 10: figure10}
 
 
 def beside_paper(
     number: int, runs: pd.DataFrame, history: pd.DataFrame, *, allow_partial: bool = False, **options: object
 ) -> Figure:
     """One's own figure at the left, the paper's at the right, each on axes of its own. Options as for the figure."""
-    if number not in OWN:
-        raise BadInput(f"the figures are {', '.join(map(str, OWN))}, not {number}")
-    figure, (own, theirs) = style.panels(2)
-    OWN[number](runs, history, ax=own, allow_partial=allow_partial, **options)
-    paper_figure(number, ax=theirs)
+    if number not in FIGURES:
+        raise BadInput(f"the figures are {', '.join(map(str, FIGURES))}, not {number}")
+    figure, (left, right) = style.panels(2)
+    FIGURES[number](runs, history, ax=left, allow_partial=allow_partial, **options)
+    paper_figure(number, ax=right)
     return figure

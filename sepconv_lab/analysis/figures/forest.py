@@ -56,12 +56,12 @@ def forest(
                 )
             face = shade if decides else "white"
             ax.plot(row["estimate"], y, "o", color=shade, markerfacecolor=face, markersize=4.5, zorder=3)
-            said = style.seeds(int(row["n"]), int(row["planned"]))
+            label = style.seeds(int(row["n"]), int(row["planned"]))
             if levels.nunique() > 1:
-                said += f", {100 * row['level']:.3g} %"
+                label += f", {100 * row['level']:.3g} %"
             if not np.isfinite(row["low"]) and not alike:
-                said += f", {row['why_no_interval']}"
-            text = textwrap.fill(f"{style.words(str(row['name']))}  ({said})", LETTERS)
+                label += f", {row['why_no_interval']}"
+            text = textwrap.fill(f"{style.label(str(row['name']))}  ({label})", LETTERS)
             ax.annotate(text, (0, y), xycoords=("axes fraction", "data"), xytext=(0, 5), textcoords="offset points",
                         color=shade, fontsize=7, va="bottom", ha="left", zorder=2,
                         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85})  # fmt: skip

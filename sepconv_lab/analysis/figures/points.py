@@ -65,7 +65,7 @@ def order_at_placements(
         for x, (placement, rows) in enumerate(keys.groupby(["after_depthwise", "after_pointwise"], sort=False)):
             depthwise, pointwise = map(str, placement)
             by_order = {order: rows.index[rows["block.order"] == order] for order in orders}
-            if any(len(found) != 1 for found in by_order.values()):
+            if any(len(variants) != 1 for variants in by_order.values()):
                 raise BadInput(f"after_depthwise={depthwise}, after_pointwise={pointwise} needs one variant of each "
                                f"order; it has: {', '.join(map(str, rows.index))}")  # fmt: skip
             pair = [wide[by_order[o][0]] for o in orders]
@@ -82,8 +82,8 @@ def order_at_placements(
         low, high = ax.get_ylim()
         ax.set_ylim(low, high + 0.16 * (high - low))  # room for the legend
         ax.set_ylabel(ERROR)
-        lost = _diverged(chosen, *wide.columns)
-        ax.set_xlabel(f"above: after depthwise, below: after pointwise; n={len(wide)}{lost}")
+        diverged = _diverged(chosen, *wide.columns)
+        ax.set_xlabel(f"above: after depthwise, below: after pointwise; n={len(wide)}{diverged}")
         ax.legend(ncols=2, loc="upper left", borderaxespad=0, columnspacing=1, handletextpad=0.2)
         style.note(ax, chosen)
         return ax
@@ -160,7 +160,7 @@ def pareto_front(
     """
     table = pareto.pareto(runs, cost, study=study, variants=variants, metric=metric, allow_partial=allow_partial)
     label, factor = AXES[cost]
-    columns, rows = style.legend_rows(map(style.words, table["variant"]))
+    columns, rows = style.legend_rows(map(style.label, table["variant"]))
     with style.drawing(ax, (style.HALF, 2.25 + rows * style.ROW)) as ax:
         best = table[table["on_front"]].sort_values(["cost", "accuracy"])
         ax.step(factor * best["cost"], 100 * best["accuracy"], where="post", color=style.GREY, linewidth=0.8, zorder=1)
@@ -171,7 +171,7 @@ def pareto_front(
             ax.plot([x, x], [100 * row["low"], 100 * row["high"]], color=colour, linewidth=1)
             partial = "" if row["n"] == row["planned"] else f" ({style.seeds(row['n'], row['planned'])})"
             ax.plot(x, 100 * row["accuracy"], style.marker(name), color=colour, markersize=5.5, linestyle="none",
-                    label=style.words(name) + partial + _diverged(chosen, name),
+                    label=style.label(name) + partial + _diverged(chosen, name),
                     markerfacecolor=colour if row["on_front"] else "white")  # fmt: skip
         ax.margins(x=0.12)
         ax.set_xlabel(f"{label}; n={table['planned'].max()}")
@@ -206,11 +206,11 @@ def slopes(
             place = [x] * len(pairs)
             ax.plot(place, pairs[name], style.marker(name), color=style.colour(name), markersize=3.5, linestyle="none")
         ax.plot([0, 1], np.exp(np.log(pairs).mean()), color="black", linewidth=2, gid="mean")
-        ax.set_xticks([0, 1], [textwrap.fill(style.words(name), 18) for name in (baseline, variant)])
+        ax.set_xticks([0, 1], [textwrap.fill(style.label(name), 18) for name in (baseline, variant)])
         ax.set_xlim(-0.25, 1.25)
         fewer = int((pairs[variant] < pairs[baseline]).sum())
-        lost = _diverged(chosen, variant, baseline)
-        ax.set_xlabel(f"{fewer} of {len(pairs)} seeds fall; {style.seeds(len(pairs), len(wide))}{lost}")
+        diverged = _diverged(chosen, variant, baseline)
+        ax.set_xlabel(f"{fewer} of {len(pairs)} seeds fall; {style.seeds(len(pairs), len(wide))}{diverged}")
         ax.set_ylabel(ERROR)
         style.note(ax, chosen)
         return ax

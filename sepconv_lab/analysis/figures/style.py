@@ -87,7 +87,7 @@ def marker(variant: str) -> str:
     return MARKERS[(first + 2 * second) % len(MARKERS)]
 
 
-def words(variant: str) -> str:
+def label(variant: str) -> str:
     """A variant's name as text."""
     return variant.replace("_", " ")
 

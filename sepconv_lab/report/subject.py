@@ -23,7 +23,7 @@ MOST_CURVES = 6
 
 
 @dataclass(frozen=True)
-class Given:
+class Subject:
     """One plan with its runs and history; the rest follows from them."""
 
     plan: Plan
@@ -79,16 +79,16 @@ class Given:
     def pairs(self) -> list[tuple[str, str]]:
         """(variant, reference) of the comparisons that decide; without any, every variant with its reference."""
         stated = [j.verdict.claim for j in self.judged if j.frozen]
-        found = [p for claim in stated for c in claim.contrasts for p in pairs(c)]
-        return found or [(v, self.reference(v)) for v in self.variants if v != self.reference(v)]
+        compared = [p for claim in stated for c in claim.contrasts for p in pairs(c)]
+        return compared or [(v, self.reference(v)) for v in self.variants if v != self.reference(v)]
 
     @cached_property
     def groups(self) -> list[list[str]]:
         """The variants that share their data, in the plan's order: only they compare."""
-        found: dict[str, list[str]] = {}
+        by_data: dict[str, list[str]] = {}
         for name, variant in self.plan.variants.items():
-            found.setdefault(json.dumps(variant.config.get("data"), sort_keys=True), []).append(name)
-        return list(found.values())
+            by_data.setdefault(json.dumps(variant.config.get("data"), sort_keys=True), []).append(name)
+        return list(by_data.values())
 
     def reference(self, variant: str) -> str:
         """What a variant is compared with: the baseline, or where that has other data the reference of a pair, or the first."""
@@ -109,19 +109,19 @@ class Given:
         return self.variants if len(self.variants) <= MOST_CURVES else self.deciding[:MOST_CURVES]
 
 
-def given(runs: pd.DataFrame, history: pd.DataFrame, plan: Mapping[str, Any]) -> Given:
+def subject(runs: pd.DataFrame, history: pd.DataFrame, plan: Mapping[str, Any]) -> Subject:
     """The frames as `analysis.load` gives them and the content of plan.json; planned runs without a row get one."""
-    known = from_values(plan, "plan.json")
-    mine = checks.of_study(runs, known.study) if len(runs) else runs
-    there = set(zip(mine["variant"], mine["seed"], strict=True)) if len(mine) else set()
-    absent = [r for r in known.runs if (r.variant, r.seed) not in there]
+    frozen = from_values(plan, "plan.json")
+    rows = checks.of_study(runs, frozen.study) if len(runs) else runs
+    there = set(zip(rows["variant"], rows["seed"], strict=True)) if len(rows) else set()
+    absent = [r for r in frozen.runs if (r.variant, r.seed) not in there]
     if absent:
-        keys = {"study": known.study, "scale": known.staged_scale, "stage": known.stage, "plan_id": known.plan_id,
+        keys = {"study": frozen.study, "scale": frozen.staged_scale, "stage": frozen.stage, "plan_id": frozen.plan_id,
                 "status": "missing"}  # fmt: skip
         more = pd.DataFrame([{"variant": r.variant, "seed": r.seed, "run_id": r.run_id, **keys} for r in absent])
-        more = more.astype({c: mine[c].dtype for c in more.columns if c in mine.columns} if len(mine) else {})
-        mine = pd.concat([mine, more], ignore_index=True) if len(mine) else more.astype({"seed": DTYPES["key"]})
-    return Given(known, mine, history)
+        more = more.astype({c: rows[c].dtype for c in more.columns if c in rows.columns} if len(rows) else {})
+        rows = pd.concat([rows, more], ignore_index=True) if len(rows) else more.astype({"seed": DTYPES["key"]})
+    return Subject(frozen, rows, history)
 
 
 def pair(contrast: Contrast) -> tuple[str, str] | None:
