@@ -189,4 +189,4 @@ def test_all_claims_stand_in_one_table_with_what_is_missing(experiments: Path) -
     found = shelf.claims(experiments)
     assert found.startswith("| claim |")
     assert all(f"| {c} " in found for c in ("C1", "C2", "C3", "C4", "C5", "C6", "C8"))
-    assert "No results are committed yet of: segments_x_mid_act, vgg_sep, a_a." in found
+    assert "No results are committed yet of: segments_x_mid_act, vgg_sep, budget, a_a." in found

@@ -12,7 +12,8 @@ variants:                                 # name -> what you would type after `p
   literal: {overrides: [model=inception_v3], scales: [paper], at: {paper: [train=paper_imagenet_inception]}}
 factors: {block.order: [depthwise_first, pointwise_first]}   # every combination is a variant; `exclude` drops some
 leave_one_out: {residual: block.residual=false}              # variant `without_residual`
-match: {count: params, to: none}          # widths solved so that all are as large as that variant
+match: {count: params, to: none, features: published}   # widths solved so that all are as large as that variant, before a
+                                          # classifier of the same size; `except` names those left as they are
 seeds: {looks: [5, 10, 20], first: 1000, at: {lab: [6, 12, 24]}}   # judged after so many; or 6 for 0 to 5, or a list
 stop_when_supported: true                 # whether "supported, not materially" ends a contrast before the last look
 strata: data.fold                         # a key of `blocks`, whose values every look has equally often
@@ -63,6 +64,8 @@ class MatchPart:
     count: str
     to: str
     but: tuple[str, ...] = ()
+    features: str | None = None
+    """`model.features` of all but the excepted variants: widths differ, what feeds the classifier does not."""
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,11 @@ def make_plan(
     blocks = study.blocks.get(scale, {})
     problems = dict.fromkeys(_conflicts(study, chosen, blocks, overrides))
     configs: dict[str, tuple[tuple[str, ...], RunConfig]] = {}
-    shared = (*study.base, *study.scales[scale], *overrides)
     for name, own in chosen.items():
         try:
-            words = layered((*shared, *own, *_match(study, scale, (origins or {}).get(name, name), own)))
+            origin = (origins or {}).get(name, name)
+            shared = (*_shared(study, scale, origin, own), *overrides)
+            words = layered((*shared, *own, *_match(study, scale, origin, own)))
             configs[name] = words, compose(words)
         except BadInput as error:
             problems |= dict.fromkeys(f"{name}: {line}" for line in str(error).splitlines())
@@ -156,6 +157,15 @@ def _conflicts(
             yield f"{word}: the study varies the data"
 
 
+def _shared(study: Study, scale: str, name: str, own: tuple[str, ...], before: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """What a variant has from the study: its base, the features of a match, its scale; a matched one has a width of its own."""
+    match = study.match
+    features = match.features if match and name not in match.but else None
+    words = (*study.base, *([f"model.features={features}"] if features else []), *study.scales[scale])
+    matched = _match(study, scale, name, own, before) or [w for w in own if w.startswith("model.match=")]
+    return tuple(w for w in words if not (matched and w.startswith("model.width=")))
+
+
 def _match(study: Study, scale: str, name: str, own: tuple[str, ...], before: tuple[str, ...] = ()) -> tuple[str, ...]:
     """The overrides that make a variant as large as the reference, on its own data.
 
@@ -171,8 +181,9 @@ def _match(study: Study, scale: str, name: str, own: tuple[str, ...], before: tu
     to, variants = given.get("model.match_to", match.to), study.at(scale)
     if to not in variants:
         return ()  # a count, or overrides
+    after = (*before, name)
     words = layered(
-        (*study.base, *study.scales[scale], *variants[to], *_match(study, scale, to, variants[to], (*before, name)))
+        (*_shared(study, scale, to, variants[to], after), *variants[to], *_match(study, scale, to, variants[to], after))
     )
     reference = [w for w in words if w.split("=")[0].split(".")[0] in ("block", "model")]
     return f"model.match={given.get('model.match', match.count)}", f"model.match_to={quoted(shlex.join(reference))}"
@@ -204,6 +215,17 @@ def _twins(study: Study, configs: Mapping[str, RunConfig]) -> Iterable[str]:
             yield f"{name}: the same run as the baseline {other}; it would train the baseline under another name"
         elif other != name:
             yield f"{name}: the same run as {other}"
+
+
+def _with_data(config: RunConfig, words: Sequence[str], settings: Sequence[str]) -> RunConfig:
+    """The configuration on a block's own data. Composed anew, its width solved again, only where the network depends on them."""
+    if not settings:
+        return config
+    data = [w for w in words if w.split("=")[0].partition(".")[0] in ("data", "imports")]
+    found = compose([*data, *settings]).data
+    if (found.image_size, found.num_classes) != (config.data.image_size, config.data.num_classes):
+        return compose([*words, *settings])
+    return dataclasses.replace(config, data=found)
 
 
 class _Facts:
@@ -248,7 +270,7 @@ class _Facts:
             for seed, settings in block.items():
                 alike.setdefault(tuple(f"{k}={v}" for k, v in settings.items()), []).append(seed)
             for settings, seeds in alike.items():
-                own_data = compose([*words, *settings]) if settings else config
+                own_data = _with_data(config, words, settings)
                 key = repr(own_data.data)
                 if key not in self.digests:
                     self.digests[key] = data.fingerprint(own_data.data)

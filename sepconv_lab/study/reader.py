@@ -14,7 +14,7 @@ import yaml
 
 from ..analysis.claims import of_the_paper as claims
 from ..analysis.claims.contrasts import CONTRAST
-from ..config import BadInput, bounded
+from ..config import PUBLISHED, BadInput, bounded
 from ..config.fields import as_typed
 from ..config.identity import is_execution
 from ..config.messages import unknown
@@ -324,14 +324,17 @@ class _Reader:
         raw = self.mapping("match")
         if not raw:
             return None
-        self.known(raw, ("count", "to", "except"), "match: ")
+        self.known(raw, ("count", "to", "except", "features"), "match: ")
         count, to, but = str(raw.get("count")), str(raw.get("to")), tuple(map(str, raw.get("except") or ()))
         if count not in ("params", "body_params", "macs"):
             self.bad(unknown(f"match: count: {count}", count, ("params", "body_params", "macs")))
         for name in (to, *but):
             if name not in own:
                 self.bad(unknown(f"match: {name}", name, own))
-        return MatchPart(count, to, but)
+        features = raw.get("features")
+        if features not in (None, PUBLISHED) and (isinstance(features, bool) or not isinstance(features, int)):
+            self.bad(unknown(f"match: features: {features}", str(features), (PUBLISHED, "a number")))
+        return MatchPart(count, to, but, None if features is None else str(features))
 
     def tune(self) -> TunePart | None:
         raw = self.mapping("tune")

@@ -20,6 +20,9 @@ from sepconv_lab.config import BadInput
 from ..helpers import cli
 from . import generated as made
 
+NO_DECAY = {"none_no_decay": 0.2, "norm_relu_no_decay": 0.19}
+"""The arms of mid_norm without weight decay on depthwise kernels."""
+
 
 def planted(
     runs_dir: Path,
@@ -155,7 +158,7 @@ def test_a_study_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
 def test_beside_a_claim_stand_runs_under_its_own_label(tmp_path: Path) -> None:
     """Two sets of results of the other study are no duplicates, and neither is said not to have been run."""
     planted(tmp_path, ERRORS)
-    norms = {"none": 0.2, "relu": 0.21, "norm": 0.2, "norm_relu": 0.19}
+    norms = {"none": 0.2, "relu": 0.21, "norm": 0.2, "norm_relu": 0.19, **NO_DECAY}
     for label in ("lab", "lab_dropout"):
         planted(tmp_path, norms, study="mid_norm", claim=None, label=label, question=label)
         for record in tmp_path.glob("*/attempts"):
@@ -224,7 +227,9 @@ def test_results_in_two_places_count_once_and_the_fuller_ones_win(
 def test_claims_stand_in_order_and_other_studies_beside_them(tmp_path: Path) -> None:
     """C4's verdict shows what mid_norm says beside it, from the same scale and data only."""
     planted(tmp_path, ERRORS)
-    planted(tmp_path, {"none": 0.2, "relu": 0.21, "norm": 0.2, "norm_relu": 0.19}, study="mid_norm", claim=None)
+    planted(
+        tmp_path, {"none": 0.2, "relu": 0.21, "norm": 0.2, "norm_relu": 0.19, **NO_DECAY}, study="mid_norm", claim=None
+    )
     (judged,) = board.judge_plans([tmp_path]).judged
     assert [p.contrast.name for p in judged.verdict.also][1] == "none better than relu, without norm (mid_norm)"
     assert not judged.verdict.not_run

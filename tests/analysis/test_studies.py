@@ -150,6 +150,20 @@ def test_curves_refuse_what_is_not_there(figure10_runs: pd.DataFrame, make_histo
         convergence.curves(figure10_runs, history[history["run_id"] != "figure10_mid_activation-none-1"], ("none",))
 
 
+def test_a_variants_name_may_end_with_its_budget(make_runs: Builder) -> None:
+    """In one plan every budget is a variant of its own; the table is that of equal names."""
+    named, alike = (
+        pd.concat([
+            make_runs("budgets", {f"relu{end}": -0.9, f"none{end}": -1.2}, rng=b, **{"train.epochs": float(b)})
+            for b, end in ((3, "_3" * ends), (12, "_12" * ends))
+        ])
+        for ends in (True, False)
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(
+        convergence.budgets(named, "relu", "none"), convergence.budgets(alike, "relu", "none")
+    )
+
+
 def test_budgets_compare_within_each(make_runs: Builder) -> None:
     runs = pd.concat([
         make_runs("budgets", {"relu": -0.9, "none": -1.2}, rng=1, **{"train.epochs": 16.0}),

@@ -195,11 +195,15 @@ def budgets(
 ) -> pd.DataFrame:
     """The same comparison at each budget, every run annealed for its own: one row a budget, ascending.
 
-    by: the column that holds the budget. Columns: `budget`, then those of `effect_table`. Each interval stands alone at
+    by: the column that holds the budget; a variant's name may end with it (`relu_12`), as in the study `budget`.
+    Columns: `budget`, then those of `effect_table`. Each interval stands alone at
     the given level. Options as for `effects.contrast`.
     """
-    chosen = checks.of_variants(checks.of_study(runs, study), [variant, baseline])
-    checks.columns(chosen, (by,))
+    mine = checks.of_study(runs, study)
+    checks.columns(mine, (by,))
+    ends = [f"_{b:g}" if isinstance(b, (int, float)) else f"_{b}" for b in mine[by]]
+    mine = mine.assign(variant=[v.removesuffix(end) for v, end in zip(mine["variant"], ends, strict=True)])
+    chosen = checks.of_variants(mine, [variant, baseline])
     table = []
     for budget, rows in chosen.groupby(by):
         effect = difference(rows, variant, baseline, **options)
