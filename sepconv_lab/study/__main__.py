@@ -2,15 +2,16 @@
 
   list                    the studies that there are
   plan   NAME [...]       the runs, their sizes, time and disk, what is finished; starts nothing
-  run    NAME [...]       freezes the plan and runs what is neither finished nor committed; the same command again goes on
+  run    NAME [...]       freezes the plan and runs what is neither finished nor committed; the same command again goes on,
+                          and so does `run NAME` alone, with the plan frozen last
   status NAME [...]       done, running, failed and waiting, from the records alone
-  retry  NAME [...]       failed and diverged runs again
+  retry  NAME [...]       failed and diverged runs of a frozen plan again
 
 Overrides: scale=smoke|lab|paper (lab), seeds=3 or seeds=[0,1], stage=fixed|tuned, any override of a run (for all of them),
 Hydra's launcher (hydra/launcher=joblib hydra.launcher.n_jobs=2). A run goes to the study's next look, and there only for what
 is still open; until=decided: on through the looks. A plan says what the design can find, at the SD of earlier runs or of sd=0.03;
-page=FILE writes it down as a page to publish before the first run.
---export: add each run to the study's committed results as it ends. --replan: freeze a study that has changed since.
+page=FILE writes it down as a page to publish before the first run. --export: add each run to the study's committed results as
+it ends. plan=ID: that frozen plan. --replan: freeze a study that has changed since, or that other words ask for.
 Exit codes: 0 all runs up to the look finished, 1 some did not, 2 bad input, refused before anything is trained or written.
 """
 
@@ -38,6 +39,7 @@ from ..record.plan import Plan
 from ..record.record import Record
 from . import definition, estimate, tuning
 from .advance import How, advance
+from .current import Wanted, check_imports, described, fitting, planned_now, study_name
 from .definition import Study
 from .frozen import freeze, frozen_plans
 from .planning import STAGES, make_plan
@@ -56,8 +58,9 @@ class Request:
 
     command: str
     name: str
+    plan_id: str = ""
     scale: str = ""
-    stage: str = "fixed"
+    stage: str = ""
     seeds: tuple[int, ...] | None = None
     replan: bool = False
     export: bool = False
@@ -72,6 +75,12 @@ class Request:
     def execution(self) -> dict[str, Any]:
         """Where and how to carry runs out: what no result depends on."""
         return values([w for w in self.overrides if is_execution(w)])
+
+    @property
+    def wanted(self) -> Wanted:
+        """What was said of the plan."""
+        overrides = tuple(w for w in self.overrides if not is_execution(w))
+        return Wanted(self.name, self.runs_dir, self.plan_id, self.scale, self.stage, self.seeds, overrides)
 
 
 def parse(words: Sequence[str]) -> Request:
@@ -88,15 +97,17 @@ def parse(words: Sequence[str]) -> Request:
         key, _, value = word.partition("=")
         if word in named:
             continue
-        if word == "--replan" and command in ("run", "retry"):
+        if word == "--replan" and command == "run":
             found.replan = True
         elif word == "--export" and command in ("run", "retry"):
             found.export = True
         elif word.startswith("-"):
-            flags = ["--replan", "--export"] if command in ("run", "retry") else []
+            flags = {"run": ["--replan", "--export"], "retry": ["--export"]}.get(command, [])
             raise BadInput(unknown(word, word, flags))
         elif value == "":
             raise BadInput(f"{word}: a value is missing")
+        elif key == "plan" and command in ("run", "status", "retry"):
+            found.plan_id = value
         elif key == "scale":
             found.scale = value
         elif key == "stage":
@@ -119,6 +130,10 @@ def parse(words: Sequence[str]) -> Request:
             found.hydra.append(word)
         else:
             found.overrides.append(word)
+    if found.plan_id and found.replan:
+        raise BadInput(
+            f"plan={found.plan_id} goes on with a frozen plan, --replan freezes another; leave one of them out"
+        )
     return found
 
 
@@ -214,11 +229,11 @@ def _plan(request: Request) -> int:
     if request.page:
         write_page(plan, Path(request.page))
         print(f"page: {request.page}")
-    frozen = [p for p in frozen_plans(request.runs_dir, study.name) if p.selection == plan.selection]
-    if frozen and frozen[0].plan_id != plan.plan_id:
-        print(
-            f"note: plan {frozen[0].plan_id} is frozen, and the study has changed since; `study run --replan` freezes this one"
-        )
+    frozen = [p for p in frozen_plans(request.runs_dir, study.name) if p.label == plan.label]
+    if frozen and plan.plan_id not in [p.plan_id for p in frozen]:
+        changed = frozen[-1].selection == plan.selection
+        why = "the study has changed since" if changed else "these words ask for another"
+        print(f"note: {described(frozen[-1])} is frozen, and {why}; `study run --replan` freezes this one")
     if request.stage == "tuned":
         print("note: this is the tuning stage; the tuned runs follow it, at the rates that it chooses on validation")
     print("nothing was started")
@@ -232,7 +247,7 @@ def _time(seconds: float) -> str:
 def _made(study: Study, request: Request, fetch: bool = False) -> tuple[Plan, list[str]]:
     """The plan of the stage that a request begins with."""
     scale = request.scale or "lab"
-    if request.stage == "fixed":
+    if request.stage in ("", "fixed"):
         return make_plan(study, scale, overrides=request.overrides, seeds=request.seeds, fetch=fetch)
     study.at(scale)
     rates = tuning.base_rates(study, scale, request.overrides)
@@ -253,28 +268,19 @@ def _tuning_plan(
 
 
 def _status(request: Request) -> int:
-    study = load(request.name)
-    plans = frozen_plans(request.runs_dir, study.name)
-    if not plans:
-        raise BadInput(f"no plan of {study.name} in {request.runs_dir}: `study run {request.name}` freezes one")
-    wanted = [w for w in request.overrides if not is_execution(w)]
-    chosen = [
-        p for p in plans
-        if request.scale in ("", p.scale) and set(wanted) <= set(p.overrides) and request.stage in ("fixed", p.stage)
-    ]  # fmt: skip
-    if not chosen:
-        raise BadInput(f"no plan of {study.name} is like that; there are: {', '.join(p.label for p in plans)}")
     found = []
-    for number, plan in enumerate(chosen):
+    for number, plan in enumerate(fitting(request.wanted)):
         print("\n" * bool(number), end="")
         found += print_status(plan, request.runs_dir)
     return 0 if all(s.status in DONE for s in found) else 1
 
 
 def _run(request: Request) -> int:
-    study = load(request.name)
     check_hydra(request.hydra)
-    if request.stage == "fixed":
+    if (frozen := _frozen(request)) is not None:
+        return _advance(frozen, request)
+    study = load(request.name)
+    if request.stage in ("", "fixed"):
         plan, notes = _made(study, request, fetch=True)
         for line in notes:
             say(f"note: {line}")
@@ -312,10 +318,30 @@ def _run(request: Request) -> int:
     return _carry_out(plan, request)
 
 
+def _frozen(request: Request) -> Plan | None:
+    """The frozen plan that a command goes on with; None where it is to plan: `run` with words, or before any plan."""
+    wanted = request.wanted
+    by_words = request.command == "run" and not wanted.plan_id
+    if by_words and (request.replan or not wanted.nothing or not frozen_plans(request.runs_dir, study_name(wanted))):
+        return None
+    plan = fitting(wanted)[-1]
+    now, note = planned_now(plan, request.name) if plan.imports or wanted.nothing else (None, "")
+    check_imports(plan, now)
+    if not wanted.plan_id:
+        say(f"{plan.study}: {described(plan)} was frozen last, {plan.frozen}")
+    if note:
+        words = shlex.join([request.name, f"scale={plan.scale}", *plan.overrides])
+        say(f"note: {note}; `python -m sepconv_lab.study run {words} --replan` freezes it as it is now")
+    return plan
+
+
 def _carry_out(plan: Plan, request: Request) -> int:
     """Freeze a plan and carry it on to its next look; the exit code."""
     Record(request.runs_dir, "0").check_writable()
-    plan = freeze(published(plan), request.runs_dir, replan=request.replan)
+    return _advance(freeze(published(plan), request.runs_dir, replan=request.replan), request)
+
+
+def _advance(plan: Plan, request: Request) -> int:
     how = How(
         request.name, request.runs_dir, request.hydra, request.execution, retry=request.command == "retry",
         export=request.export and plan.stage != "tune", until_decided=request.until == "decided",

@@ -14,6 +14,7 @@ from typing import Any
 from ..analysis.read import export
 from ..analysis.read.kinds import Candidate, complete, kind_of, tag, words
 from ..analysis.read.sources import KINDS, Records, Source, candidates
+from ..config.fields import as_typed
 from ..console.progress import duration
 from ..console.say import say
 from ..launch.hydra import plugin
@@ -40,6 +41,14 @@ class How:
     """Add each run to the study's committed results as it ends."""
     until_decided: bool = False
     """Go on through the looks until no contrast is open."""
+
+    def command(self, command: str, plan: Plan) -> str:
+        """What to type for another launch of a plan."""
+        where = [] if self.runs_dir == "runs" else [f"runs_dir={self.runs_dir}"]
+        settings = [f"{key}={as_typed(value)}" for key, value in self.execution.items()]
+        return f"python -m sepconv_lab.study {command} " + shlex.join(
+            [self.name, f"plan={plan.plan_id}", *where, *self.hydra, *settings]
+        )
 
 
 def _states(plan: Plan, need: Need, runs_dir: str) -> dict[int, State]:
@@ -105,9 +114,9 @@ def _to_look(plan: Plan, need: Need, how: How, sources: Sequence[Source], first:
         raise Stopped
     say(f"\n{_done(found)} finished" + (f" in {duration(time.time() - began)}" if todo else ""))
     if any(s.status in STUCK for s in found.values()):
-        say(f"`python -m sepconv_lab.study retry {how.name} ...` runs failed and diverged runs again")
+        say(f"`{how.command('retry', plan)}` runs failed and diverged runs again")
     if any(s.status in ("waiting", "interrupted") for s in found.values()):
-        say("the same command goes on with what has not ended")
+        say(f"`{how.command('run', plan)}` goes on with what has not ended")
     _tell(plan, needed(plan, frame_of(plan, sources)), how, sources)
     return 0 if all(s.status in DONE for s in found.values()) else 1
 
@@ -214,7 +223,7 @@ def _tell(plan: Plan, need: Need, how: How, sources: Sequence[Source]) -> None:
     elif need.open and need.over:
         say("open after the last look: no further seeds were declared")
     elif need.open:
-        say(f"open: {'; '.join(need.open)}. {cost(plan, need, sources)}; the same command goes on with it")
+        say(f"open: {'; '.join(need.open)}. {cost(plan, need, sources)}; `{how.command('run', plan)}` goes on with it")
     if plan.stage != "tune":
         where = "" if how.runs_dir == "runs" else f" --runs-dir {shlex.quote(how.runs_dir)}"
         say(f"report: python -m sepconv_lab.report {plan.study} --label {plan.label}{where}")

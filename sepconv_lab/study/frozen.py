@@ -22,13 +22,14 @@ from ..record.plan import DECIDING, Plan, current, read_plan
 def freeze(plan: Plan, runs_dir: str | Path, *, replan: bool = False) -> Plan:
     """Write the plan down, or find it frozen already; returns it as it stands on disk.
 
-    Raises BadInput when the study has changed since it was frozen, with what has changed, unless `replan`.
+    A study has one current plan a label. Raises BadInput, unless `replan`, where another one is frozen under this label: because
+    the study has changed since, with what has changed, or because it was asked for in other words.
     """
     from ..training import environment
 
     if any(run.run_id is None for run in plan.runs):
         raise BadInput(f"{plan.study}: the data of scale={plan.scale} is not here; give data.path=DIR")
-    siblings = [p for p in frozen_plans(runs_dir, plan.study, superseded=True) if p.selection == plan.selection]
+    siblings = [p for p in frozen_plans(runs_dir, plan.study, superseded=True) if p.label == plan.label]
     others = [p for p in siblings if p.plan_id != plan.plan_id]
     now = next((p for p in siblings if p.plan_id == plan.plan_id), None)
     live = [p for p in current(siblings) if p.plan_id != plan.plan_id]
@@ -37,13 +38,21 @@ def freeze(plan: Plan, runs_dir: str | Path, *, replan: bool = False) -> Plan:
             f"{now.path}: imports {', '.join(now.imports) or 'nothing'}, and the study {', '.join(plan.imports) or 'nothing'}: the "
             "plan was changed since it was frozen; restore the file"
         )
-    if now is not None and not live:
+    before = [p for p in live if p.selection == plan.selection]
+    if now is not None and (not live or (now in current(siblings) and not before)):
         return now
-    if live and not replan:
-        lines = "\n".join(f"  {line}" for p in live for line in changes(p, plan))
+    if before and not replan:
+        lines = "\n".join(f"  {line}" for p in before for line in changes(p, plan))
         raise BadInput(
-            f"{plan.study} has changed since plan {live[0].plan_id} was frozen ({live[0].frozen}):\n{lines}\n"
+            f"{plan.study} has changed since plan {before[0].plan_id} was frozen ({before[0].frozen}):\n{lines}\n"
             "--replan freezes it as it is now; records of runs that both have are kept and used"
+        )
+    if live and not replan:
+        there = live[-1]
+        raise BadInput(
+            f"{plan.study} has plan {there.plan_id} at {plan.label}, frozen {there.frozen} with {_typed(there)}; these words "
+            f"({_typed(plan)}) ask for another: `study run {plan.study} plan={there.plan_id}` goes on with that one, --replan "
+            "freezes this one in its place"
         )
     for other in others:  # going back to an earlier plan: it is no longer the replaced one
         if plan.plan_id in other.replaces:
@@ -59,6 +68,10 @@ def freeze(plan: Plan, runs_dir: str | Path, *, replan: bool = False) -> Plan:
     return made
 
 
+def _typed(plan: Plan) -> str:
+    return " ".join(plan.overrides) or "no overrides"
+
+
 def _write(plan: Plan, runs_dir: str | Path) -> None:
     folder = plan.folder(runs_dir)
     try:
@@ -71,7 +84,8 @@ def _write(plan: Plan, runs_dir: str | Path) -> None:
 def frozen_plans(runs_dir: str | Path, study: str, *, superseded: bool = False) -> list[Plan]:
     """The plans of a study, oldest first; without those that a later one replaces. Raises BadInput for an unreadable one."""
     paths = sorted((Path(runs_dir) / "studies" / study).glob("*/plan.json"))
-    plans = sorted(map(read_plan, paths), key=lambda p: (p.frozen, p.plan_id))
+    plans = [read_plan(p) for p in sorted(paths, key=lambda p: p.stat().st_mtime_ns)]
+    plans.sort(key=lambda p: p.frozen)
     return plans if superseded else current(plans)
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from sepconv_lab.record.plan import Plan
 from sepconv_lab.study import load, make_plan
 from sepconv_lab.study.__main__ import main
-from sepconv_lab.study.frozen import freeze
+from sepconv_lab.study.frozen import freeze, frozen_plans
 
 from .conftest import PLAIN, Writer
 
@@ -81,6 +82,10 @@ def test_the_list_names_question_and_state(study: Callable[..., int], capsys: py
         (["run", "mine", "hydra/launcher=joblb"], "hydra/launcher=joblb: unknown.*Did you mean joblib"),
         (["run", "mine", "hydra/launcher=joblib", "hydra.launcher.n_job=2"], "n_job"),
         (["run", "mine", "seeds=0,0"], "0 repeated"),
+        (["run", "mine", "plan=0123", "--replan"], "leave one of them out"),
+        (["run", "mine", "plan=0123"], "no plan of mine in runs"),
+        (["retry", "mine"], "no plan of mine in runs: `study run mine` freezes one"),
+        (["retry", "mine", "scale=tiny", "--replan"], "--replan: unknown"),
         (["status", "mine"], "no plan of mine in runs"),
     ],
 )
@@ -106,3 +111,85 @@ def test_a_changed_study_is_refused_with_what_changed(
     assert "variant relu: block.mid_act: relu -> elu" in capsys.readouterr().err
     assert study("plan", "mine", "scale=tiny") == 0
     assert "the study has changed since" in capsys.readouterr().out
+
+
+# --- which plan a command is about ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
+    """The plans that commands carry out; none of their runs is started."""
+    plans: list[Plan] = []
+    monkeypatch.setattr("sepconv_lab.study.__main__.advance", lambda plan, how: plans.append(plan) or 0)
+    return plans
+
+
+def test_run_and_retry_alone_go_on_with_the_plan_frozen_last(
+    study: Callable[..., int], launched: list[Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever words it was frozen with; nothing is planned anew."""
+    assert study("run", "mine", "scale=tiny", "model.dropout=0.1") == 0
+    for words in (
+        ("run", "mine"),
+        ("retry", "mine"),
+        ("retry", "mine", "scale=tiny"),
+        ("run", "mine", "train.workers=0"),
+    ):
+        assert study(*words) == 0
+    assert len({p.plan_id for p in launched}) == 1
+    assert len(frozen_plans("runs", "mine")) == 1
+    assert f"plan={launched[0].plan_id} (tiny, model.dropout=0.1) was frozen last" in capsys.readouterr().out
+    assert study("run", "mine", "scale=lab") == 0
+    assert study("run", "mine") == 0
+    assert [p.scale for p in launched[-2:]] == ["lab", "lab"]
+
+
+def test_other_words_than_before_name_the_plan_that_is_there(
+    study: Callable[..., int], launched: list[Plan], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another plan under the same label takes --replan; the one that is there goes on by its id."""
+    study("run", "mine", "scale=tiny", "model.dropout=0.1")
+    (first,) = launched
+    assert study("run", "mine", "scale=tiny") == 2
+    said = capsys.readouterr().err
+    assert f"has plan {first.plan_id} at tiny" in said
+    assert "with model.dropout=0.1; these words (no overrides) ask for another" in said
+    assert f"plan={first.plan_id}` goes on with that one, --replan" in said
+    assert study("run", "mine", f"plan={first.plan_id[:5]}") == 0
+    assert study("run", "mine", "scale=tiny", "--replan") == 0
+    assert launched[1] == first != launched[2]
+    assert [p.plan_id for p in frozen_plans("runs", "mine")] == [launched[2].plan_id]
+    assert study("retry", "mine", f"plan={first.plan_id}") == 0, "a replaced plan is still there by its id"
+    assert launched[3].plan_id == first.plan_id
+    assert study("retry", "mine", "model.dropout=0.2") == 2
+    assert f"no plan of mine is like that; there are: plan={launched[2].plan_id} (tiny)" in capsys.readouterr().err
+
+
+def test_a_study_file_that_changed_or_broke_does_not_change_what_goes_on(
+    study: Callable[..., int], launched: list[Plan], write: Writer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What has changed is said, with the command that would freeze it."""
+    study("run", "mine", "scale=tiny")
+    write(PLAIN.replace("mid_act=relu", "mid_act=elu"))
+    assert study("run", "mine") == 0
+    out = capsys.readouterr().out
+    assert "variant relu: block.mid_act: relu -> elu; `python -m sepconv_lab.study run mine scale=tiny --replan`" in out
+    write("nonsense")
+    assert study("retry", "mine") == 0
+    assert "note: the study file cannot be planned any more" in capsys.readouterr().out
+    assert len({p.plan_id for p in launched}) == 1
+
+
+def test_a_frozen_plan_alone_runs_no_code(
+    study: Callable[..., int], launched: list[Plan], write: Writer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Modules that the plan names and the study file does not are not imported, by whatever command."""
+    (tmp_path / "harmless.py").write_text("")
+    write(PLAIN.replace("base: [model=xception]", "base: ['imports=[harmless]']"))
+    (plan,) = launched if study("run", "mine", "scale=tiny") == 0 else ()
+    assert study("run", "mine", f"plan={plan.plan_id}") == 0
+    write()
+    for command in ("run", "retry"):
+        assert study(command, "mine", f"plan={plan.plan_id}") == 2
+        assert "imports harmless, and the study nothing: a plan alone runs no code" in capsys.readouterr().err
+    assert len(launched) == 2
