@@ -119,7 +119,7 @@ def test_an_unreachable_size_names_the_nearest_two() -> None:
         (["model.match=params"], "needs model.match_to"),
         (["model.match_to=600000"], "has no effect here"),
         (["model.match=params", "model.match_to=60"], "no width of model=xception"),
-        (["model.match=params", "model.match_to=-5"], "a count >= 1"),
+        (["model.match=params", "model.match_to=-5"], "model.match_to=-5 is not allowed"),
         (["model.match=params", "model.match_to=infinity"], "model=infinity: unknown"),
         (["model.match=params", "model.match_to=99999999999999"], "no width of model=xception"),
         (["data=imagenet", "model=inception_v3", "model.match=params", "model.match_to=600000"], "model=xception|vgg_sep has it"),
