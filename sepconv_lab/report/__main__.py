@@ -8,34 +8,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..analysis.read import load
+from ..analysis.read.load import Place
 from ..config import BadInput
 from ..record.plan import Plan
 
 EXPERIMENTS = Path("experiments")
 
 
-def source(study: str, runs_dir: str | None, results: str | None) -> Path:
-    """Where to read: what is named, else `runs` if it knows the study, else its committed results. Raises BadInput."""
+def source(study: str, runs_dir: str | None, results: str | None) -> list[Path]:
+    """Where to read: what is named, else `runs` if it knows the study, and its committed results. Raises BadInput."""
     if runs_dir or results:
-        return Path(runs_dir or str(results))
+        return [Path(runs_dir or str(results))]
     committed = EXPERIMENTS / study / "results"
-    for place, there in (Path("runs"), f"studies/{study}/*/plan.json"), (committed, "*/export.json"):
-        if any(place.glob(there)):
-            return place
+    usual = ((Path("runs"), f"studies/{study}/*/plan.json"), (committed, "*/export.json"))
+    places = [place for place, there in usual if any(place.glob(there))]
+    if places:
+        return places
     raise BadInput(f"neither runs/studies/{study} nor {committed} has a frozen plan: run the study (`python -m "
                    f"sepconv_lab.study run {study}`), or say where it is with --runs-dir or --results")  # fmt: skip
 
 
-def chosen(study: str, place: Path, label: str | None, plan: str | None) -> Plan:
+def chosen(study: str, place: Place, label: str | None, plan: str | None) -> Plan:
     """The one plan that is meant. Raises BadInput where there are several."""
     plans = load.load_plans(place, study=study, label=label, plan=plan)
     if len(plans) != 1:
         there = "; ".join(f"--label {p.label}" if label is None else f"--plan {p.plan_id}" for p in plans)
-        raise BadInput(f"{study} has {len(plans)} results in {place}; choose one: {there}")
+        where = place if isinstance(place, (str, Path)) else ", ".join(map(str, place))
+        raise BadInput(f"{study} has {len(plans)} results in {where}; choose one: {there}")
     return plans[0]
 
 
-def write(study: str, place: Path, label: str | None = None, plan: str | None = None, to: str | None = None) -> Path:
+def write(study: str, place: Place, label: str | None = None, plan: str | None = None, to: str | None = None) -> Path:
     """Read one plan's results and write its page; returns where: `to`, or report.html beside the plan. Raises BadInput."""
     from ..disk import write_atomically
     from .page import page
@@ -44,7 +47,7 @@ def write(study: str, place: Path, label: str | None = None, plan: str | None = 
     runs = load.load_runs(place, study=study, label=one.label, plan=one.plan_id, allow_partial=True)
     history = load.load_history(place, study=study, label=one.label, plan=one.plan_id, allow_partial=True)
     text = page(runs, history, one.values())
-    target = Path(to) if to else Path(one.path or place).parent / "report.html"
+    target = Path(to) if to else Path(one.path or "plan.json").parent / "report.html"
     if target.is_dir():
         target /= "report.html"
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sepconv_lab.analysis import load_runs
+from sepconv_lab.analysis import load_history, load_runs
 from sepconv_lab.analysis.claims import board
 from sepconv_lab.analysis.read import kinds, load
 from sepconv_lab.analysis.read.export import export
@@ -90,6 +90,9 @@ def test_a_plan_in_two_places_has_the_runs_of_both(here: Path) -> None:
     carried_out(Path("elsewhere"), {key: float(i) for i, key in enumerate(ALL) if key[1] == 0}, CPU)
     export(made.FIGURE10, "elsewhere", allow_partial=True)
     carried_out(Path("runs"), {key: float(i) for i, key in enumerate(ALL) if key[1] == 1}, CPU)
+    both = load_runs(["runs", "experiments"], study=made.FIGURE10, label="lab")
+    assert both["status"].tolist() == ["finished"] * 6
+    assert len(load_history(["experiments", "runs"])) == 6 * len(made.events())
     (judged,) = board.judge_plans(["runs", "experiments"]).judged
     assert (judged.verdict.n, judged.verdict.planned) == (2, 2)
 

@@ -26,6 +26,8 @@ from .sources import Records, Source, rows, taken
 Where = Mapping[str, object]
 """Column -> the value it must have, or a list of values; compared as typed on the command line ("true", "4", "relu")."""
 Events = Mapping[str, Any]
+Place = str | Path | Sequence[str | Path]
+"""A source of runs, or several: a plan that is in several has the runs of all of them."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Results:
 
 
 def load_runs(
-    source: str | Path = "runs",
+    source: Place = "runs",
     *,
     study: str | None = None,
     label: str | None = None,
@@ -64,7 +66,7 @@ def load_runs(
 
 
 def load_history(
-    source: str | Path = "runs",
+    source: Place = "runs",
     *,
     study: str | None = None,
     label: str | None = None,
@@ -83,7 +85,7 @@ def load_history(
 
 
 def load_plans(
-    source: str | Path = "runs", *, study: str | None = None, label: str | None = None, plan: str | None = None
+    source: Place = "runs", *, study: str | None = None, label: str | None = None, plan: str | None = None
 ) -> list[Plan]:
     """The frozen plans behind the runs that `load_runs` gives for the same arguments; none for runs without a study."""
     return [r.plan for r in results(source, study=study, label=label, plan=plan) if r.plan is not None]
@@ -93,28 +95,35 @@ def load_plans(
 
 
 def results(
-    source: str | Path,
-    *,
-    study: str | None = None,
-    label: str | None = None,
-    plan: str | None = None,
+    source: Place, *, study: str | None = None, label: str | None = None, plan: str | None = None
 ) -> list[Results]:
     """What a source holds of the study, label and plan named, by study, label and time. Raises BadInput for nothing."""
-    root = Path(source)
+    places = [source] if isinstance(source, (str, Path)) else list(source)
+    found: dict[str, Results] = {}
+    for place in places:
+        for r in _in_place(Path(place), study):
+            if r.plan is None:
+                if label or plan or study:
+                    raise BadInput(
+                        f"{place} has no study, so no {label or plan or study!r}; its records belong to study ''"
+                    )
+                return [r]
+            before = found.get(r.plan.plan_id)
+            found[r.plan.plan_id] = r if before is None else pooled(r.plan, (*before.sources, *r.sources))
+    return named(list(found.values()), ", ".join(map(str, places)), study, label, plan)
+
+
+def _in_place(root: Path, study: str | None) -> list[Results]:
+    """The plans of a place with their runs; one without a plan where it has no studies, or those of none are asked for."""
     if not root.is_dir():
-        raise BadInput(f"{source}: no such folder of runs or results")
+        raise BadInput(f"{root}: no such folder of runs or results")
     plans, exports = sorted(root.glob("studies/*/*/plan.json")), committed.folders(root)
     plans = [p for p in plans if p.parent.parent.name == study] or plans  # what is wrong with others is not asked
     if study != "" and plans:
-        found = [_of_plan(root, p) for p in map(read_plan, plans)]
-    elif study != "" and exports:
-        found = [_of_export(folder) for folder in exports]
-    else:
-        found = [_of_no_study(root, planned=plans)]
-        if label or plan or study:
-            raise BadInput(f"{source} has no study, so no {label or plan or study!r}; its records belong to study ''")
-        return found
-    return named([r for r in found if r.plan is not None], source, study, label, plan)
+        return [_of_plan(root, p) for p in map(read_plan, plans)]
+    if study != "" and exports:
+        return [_of_export(folder) for folder in exports]
+    return [_of_no_study(root, planned=plans)]
 
 
 def named(
