@@ -126,9 +126,13 @@ def test_studies_share_the_runs_that_are_the_same(scale: str) -> None:
         ("figure09_residual/no_residual_same_width", "order/depthwise_first_after_pointwise_no_residual"),
     ):
         assert any({a, b} <= members for members in shared), (a, b)
+    budget = "x1" if scale == "cifar10" else "x2"
+    assert f"budget/none_{budget}" in baseline
+    for arm in ("elu", "relu", "no_residual"):
+        study = "figure09_residual" if arm == "no_residual" else "figure10_mid_activation"
+        assert any({f"budget/{arm}_{budget}", f"{study}/{arm}"} <= members for members in shared)
     if scale == "cifar10":
-        assert baseline >= {"budget/none_3", "spectrum/segments_channels", "figure06_inception_vs_xception/xception"}
-        assert any({"budget/no_residual_3", "figure09_residual/no_residual"} <= members for members in shared)
+        assert baseline >= {"spectrum/segments_channels", "figure06_inception_vs_xception/xception"}
         published = compose(["data=cifar10", "model.width=0.5", "train.epochs=3", "train.precision=fp32"])
         assert run_id(published, "digest") in ids, "the network of the committed results"
 

@@ -184,6 +184,10 @@ def speed(
     return pd.DataFrame(rows, columns=["variant", *SPEED]).set_index("variant")
 
 
+MULTIPLE = r"_x\d+$"
+"""How the name of a variant ends that is another with a multiple of its budget."""
+
+
 def budgets(
     runs: pd.DataFrame,
     variant: str,
@@ -195,14 +199,13 @@ def budgets(
 ) -> pd.DataFrame:
     """The same comparison at each budget, every run annealed for its own: one row a budget, ascending.
 
-    by: the column that holds the budget; a variant's name may end with it (`relu_12`), as in the study `budget`.
-    Columns: `budget`, then those of `effect_table`. Each interval stands alone at
-    the given level. Options as for `effects.contrast`.
+    by: the column that holds the budget; a variant's name may end with it as a multiple (`relu_x2`), as in the study
+    `budget`. Columns: `budget`, then those of `effect_table`. Each interval stands alone at the given level. Options as for
+    `effects.contrast`.
     """
     mine = checks.of_study(runs, study)
     checks.columns(mine, (by,))
-    ends = [f"_{b:g}" if isinstance(b, (int, float)) else f"_{b}" for b in mine[by]]
-    mine = mine.assign(variant=[v.removesuffix(end) for v, end in zip(mine["variant"], ends, strict=True)])
+    mine = mine.assign(variant=mine["variant"].str.replace(MULTIPLE, "", regex=True))
     chosen = checks.of_variants(mine, [variant, baseline])
     table = []
     for budget, rows in chosen.groupby(by):
