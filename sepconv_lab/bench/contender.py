@@ -62,7 +62,7 @@ class Contender:
 
     def _ask(self, line: str) -> dict[str, Any]:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has died, and the answer says of what
+        with contextlib.suppress(BrokenPipeError):  # the worker has died; `_answer` says why
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         answer = self._answer()
@@ -82,10 +82,10 @@ class Contender:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if line:
-            found: dict[str, Any] = json.loads(line)
-            return found
+            answer: dict[str, Any] = json.loads(line)
+            return answer
         code = self._process.wait()
-        if code == -signal.SIGKILL:  # nobody else sends it: the kernel was out of memory
+        if code == -signal.SIGKILL:  # from the kernel, which was out of memory
             return {"absent": "killed (memory)"}
         self._errors.seek(0)
         said = [text for text in self._errors.read().splitlines() if text.strip()]

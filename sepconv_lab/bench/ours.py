@@ -19,7 +19,7 @@ from .worker import Built, Step, serve
 
 
 class Noise(Split):
-    """So many examples of which nothing is read."""
+    """A split with labels and no images."""
 
     def read(self, batches: Sequence[Tensor], workers: int = 0) -> Iterator[Tensor]:
         raise NotImplementedError
@@ -47,7 +47,7 @@ def build(job: dict[str, Any]) -> Built:
 
     def step() -> None:
         run.train_step(images, labels)
-        float(run.sums["loss"])  # a Keras step gives its loss too
+        float(run.sums["loss"])  # a Keras step returns its loss, which waits for the device
         if run.device.type == "cuda":
             torch.cuda.synchronize()
 
@@ -70,12 +70,12 @@ def profile(step: Step, device: torch.device) -> dict[str, float]:
     """kind of operator -> its share of a step's time."""
     gpu = device.type == "cuda"
     activities = [torch.profiler.ProfilerActivity.CPU, *([torch.profiler.ProfilerActivity.CUDA] if gpu else [])]
-    with torch.profiler.profile(activities=activities) as found:
+    with torch.profiler.profile(activities=activities) as profile:
         step()
     shares: dict[str, float] = dict.fromkeys([*KINDS, "optimiser", "the rest"], 0.0)
-    for event in found.events() or []:
+    for event in profile.events() or []:
         if gpu and event.device_type != torch.autograd.DeviceType.CPU:
-            continue  # a kernel's time is its operator's already
+            continue  # counted in its operator's time
         seconds = (event.self_device_time_total if gpu else event.self_cpu_time_total) / 1e6
         kind = next((k for k, names in KINDS.items() if any(n in event.name.lower() for n in names)), "the rest")
         shares["optimiser" if _in_optimizer(event) else kind] += seconds

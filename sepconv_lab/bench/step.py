@@ -167,13 +167,13 @@ def _judged(against: dict[str, Ratio]) -> list[str]:
     """Say which aims are met. The names of the contenders against which they are missed."""
     missed = []
     for kind, aim in (("Keras", KERAS_AIM), ("timm", TIMM_AIM)):
-        found = {name: r for name, r in against.items() if name.startswith(kind)}
-        if not found:
+        peers = {name: r for name, r in against.items() if name.startswith(kind)}
+        if not peers:
             print(f"Aim, {aim}x {kind}: not measured, it is absent")
             continue
-        name = min(found, key=lambda n: found[n].median)
-        met = found[name].median >= aim
-        print(f"Aim, {aim}x the fastest {kind}: {'met' if met else 'missed'} with {found[name]}")
+        name = min(peers, key=lambda n: peers[n].median)
+        met = peers[name].median >= aim
+        print(f"Aim, {aim}x the fastest {kind}: {'met' if met else 'missed'} with {peers[name]}")
         missed += [] if met else [name]
     return missed
 

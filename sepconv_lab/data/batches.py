@@ -92,5 +92,5 @@ def eval_batches(
 
 def _on(tensor: Tensor, device: torch.device | str) -> Tensor:
     if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
-        tensor = tensor.pin_memory()  # else the copy waits for all that the device has yet to do
+        tensor = tensor.pin_memory()  # a copy of pageable memory waits for all queued work of the device
     return tensor.to(device, non_blocking=True)

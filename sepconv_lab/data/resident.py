@@ -11,7 +11,7 @@ from torch import Tensor
 from .splits import ImageData, MemorySplit, Split
 
 LARGEST = 4 * 2**30
-"""Bytes of a split's images from which they stay in the computer's memory."""
+"""Splits with more bytes of images than this stay in the computer's memory."""
 
 
 class ResidentSplit(Split):

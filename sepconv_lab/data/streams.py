@@ -16,7 +16,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
-def words(positions: npt.NDArray[np.uint64], *key: int | str) -> npt.NDArray[np.uint64]:
+def numbers(positions: npt.NDArray[np.uint64], *key: int | str) -> npt.NDArray[np.uint64]:
     """The stream's 64-bit numbers at these positions, in an array of the same shape."""
     return splitmix(int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "little"), positions)
 
@@ -40,9 +40,9 @@ def uniforms(rows: npt.ArrayLike, columns: int, *key: int | str) -> npt.NDArray[
     """
     first = np.asarray(rows, dtype=np.uint64)[:, None] * np.uint64(columns)
     positions: npt.NDArray[np.uint64] = np.add(first, np.arange(columns, dtype=np.uint64), dtype=np.uint64)
-    return (words(positions, *key) >> np.uint64(40)).astype(np.float64) * 2.0**-24
+    return (numbers(positions, *key) >> np.uint64(40)).astype(np.float64) * 2.0**-24
 
 
 def permutation(count: int, *key: int | str) -> npt.NDArray[np.int64]:
     """A random order of 0 .. count - 1."""
-    return np.argsort(words(np.arange(count, dtype=np.uint64), *key), kind="stable")
+    return np.argsort(numbers(np.arange(count, dtype=np.uint64), *key), kind="stable")

@@ -25,7 +25,7 @@ from .layers import initialise
 __all__ = ["build_checked", "build_model", "on_meta"]
 
 LARGEST = 10**10
-"""Parameters; with gradients, momentum and average a network of so many takes 160 GB."""
+"""Parameters of the largest network that is built: 160 GB with gradients, momentum and average."""
 
 
 def build_model(config: RunConfig, num_classes: int, *, device: str | torch.device = "cpu") -> nn.Module:
@@ -55,7 +55,8 @@ def build_checked(config: RunConfig, num_classes: int, *, device: str | torch.de
             network = build_model(config, num_classes, device=device)
         except (RuntimeError, TypeError, OverflowError) as error:
             if torch.device(device).type != "meta":
-                build_checked(config, num_classes, device="meta")  # its count says more than what the allocator says
+                # refuses with the number of parameters, which the allocator does not say
+                build_checked(config, num_classes, device="meta")
             raise BadInput(f"model={config.model.name} cannot be built so large: {first_line(error)}") from error
     try:
         on_meta(network)(torch.empty(2, 3, size, size, device="meta"))

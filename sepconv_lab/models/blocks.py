@@ -106,7 +106,7 @@ def inception_block(
     if config.form in (Form.canonical, Form.simplified):
         return InceptionTowers(config, in_channels, out_channels, conventions)
     extreme = config.form is Form.extreme
-    share = out_channels // config.towers  # where towers do not divide, the separable layer says so
+    share = out_channels // config.towers  # towers that do not divide are refused by SeparableConv2d
     axes: dict[str, Any] = dict(order=Order.pointwise_first, mid_norm=config.mid_norm, mid_act=config.mid_act)
     return SeparableConv2d(
         in_channels,

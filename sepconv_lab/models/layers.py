@@ -87,7 +87,7 @@ class Conv2d(nn.Conv2d):
     @property
     def _needs_unit_stride(self) -> bool:
         """oneDNN's backward pass of a strided 1x1 convolution with fewer channels than a vector register holds writes past its
-        buffer (uxlfoundation/oneDNN#6035): wrong gradients, a crash, or no end. Its sixteenth float is the widest case.
+        buffer (uxlfoundation/oneDNN#6035): wrong gradients, a crash, or no end. 16 = floats in an AVX-512 register.
         """
         return self.kernel_size == (1, 1) and self.stride != (1, 1) and self.in_channels < 16
 
@@ -219,7 +219,8 @@ def initialise(network: nn.Module, seed: int) -> None:
             fan_in = weight[0].numel()
             linear = name.endswith("logits") or is_depthwise(module)
             key = f"{seed}/{name}/{tuple(weight.shape)}"
-            if is_depthwise(module) and weight.shape[1] > 1:  # what else has this shape has another variance
+            # Several filters a channel: a segmented kernel may have this shape, with another variance.
+            if is_depthwise(module) and weight.shape[1] > 1:
                 key += "/depthwise"
             generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "big"))
             drawn = torch.randn(weight.shape, generator=generator) * math.sqrt((1 if linear else 2) / fan_in)

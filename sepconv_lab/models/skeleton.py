@@ -12,7 +12,7 @@ from ..config.registry import builder
 from .layers import ACTIVATIONS, Conv2d, Conventions, MaxPool2d, SeparableConv2d
 
 GOLDEN = (5**0.5 - 1) / 2
-"""Multiples of it, modulo 1, are spread as evenly as can be."""
+"""The golden ratio's fraction: its multiples modulo 1 spread evenly over [0, 1)."""
 
 
 def conventions_of(model: ModelConfig) -> Conventions:

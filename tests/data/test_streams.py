@@ -48,4 +48,4 @@ def test_numbers_never_change() -> None:
         16408922859458223821,
     ]
     assert streams.splitmix(1234567, np.arange(5, dtype=np.uint64)).tolist() == published
-    assert streams.words(np.arange(1, dtype=np.uint64), 0, "order", 0).tolist() == [0x6B0DE8D4187842E2]
+    assert streams.numbers(np.arange(1, dtype=np.uint64), 0, "order", 0).tolist() == [0x6B0DE8D4187842E2]

@@ -49,7 +49,7 @@ class Result:
     history: pd.DataFrame
 
 
-class Words(str):
+class Markdown(str):
     """Text that a notebook shows as Markdown."""
 
     def _repr_markdown_(self) -> str:
@@ -61,13 +61,13 @@ class Panels:
     """Drawings side by side, as a notebook shows them: vectors, each as wide as half a page."""
 
     drawn: tuple[Axes, ...]
-    words: str = ""
+    sentence: str = ""
     """What is said above them."""
 
     def _repr_html_(self) -> str:
         images = "".join(f'<img style="width:{WIDTH}em;max-width:100%" src="{_data(ax)}">' for ax in self.drawn)
-        said = f"<p>{html.escape(self.words)}</p>" if self.words else ""
-        return f'{said}<div style="display:flex;flex-wrap:wrap;gap:1em;background:white">{images}</div>'
+        paragraph = f"<p>{html.escape(self.sentence)}</p>" if self.sentence else ""
+        return f'{paragraph}<div style="display:flex;flex-wrap:wrap;gap:1em;background:white">{images}</div>'
 
 
 @dataclass(frozen=True)
@@ -105,23 +105,23 @@ class Study:
         alone = f"{self.none} The paper's own figure:" if paper is not None else self.none
         return Panels(tuple(drawn), "" if self.results else alone)
 
-    def table(self, make: Callable[..., pd.DataFrame], *arguments: Any, **options: Any) -> pd.DataFrame | Words:
+    def table(self, make: Callable[..., pd.DataFrame], *arguments: Any, **options: Any) -> pd.DataFrame | Markdown:
         """The tables that a function makes of each result, under each other, the label in front. Called as in `draw`.
 
         Numbers are rounded to four significant digits.
         """
         if not self.results:
-            return Words(self.none)
-        found = {r.plan.label: _called(make, r, arguments, options) for r in self.results}
-        whole: pd.DataFrame = pd.concat(found, names=["results"])
+            return Markdown(self.none)
+        tables = {r.plan.label: _called(make, r, arguments, options) for r in self.results}
+        whole: pd.DataFrame = pd.concat(tables, names=["results"])
         return whole.map(lambda cell: float(f"{cell:.4g}") if isinstance(cell, float) else cell)
 
-    def verdicts(self) -> Words:
+    def verdicts(self) -> Markdown:
         """What the results say on each claim that they decide, and what they do not show."""
         if not self.results:
-            return Words(self.none)
-        found = [show.as_paragraphs(self._board(r)) for r in self.results]
-        return Words("```text\n" + "\n\n".join(found) + "\n```")
+            return Markdown(self.none)
+        paragraphs = [show.as_paragraphs(self._board(r)) for r in self.results]
+        return Markdown("```text\n" + "\n\n".join(paragraphs) + "\n```")
 
     def forest(self) -> Panels:
         """The effects behind the verdicts on the claims that the plans state, with their intervals."""
@@ -141,21 +141,23 @@ def study(name: str, experiments: str | Path | None = None) -> Study:
     folder = root / name
     if not folder.is_dir():
         raise BadInput(f"no study {name!r} in {root}; there are: {', '.join(p.name for p in sorted(root.iterdir()))}")
-    found = []
+    results = []
     for place in committed.folders(folder):
         (plan,) = load.load_plans(place, study=name)
         runs = load.load_runs(place, study=name, allow_partial=True)
-        found.append(Result(plan, place, runs, load.load_history(place, study=name, allow_partial=True)))
-    return Study(name, tuple(found))
+        results.append(Result(plan, place, runs, load.load_history(place, study=name, allow_partial=True)))
+    return Study(name, tuple(results))
 
 
-def claims(experiments: str | Path | None = None) -> Words:
+def claims(experiments: str | Path | None = None) -> Markdown:
     """One table of the verdicts of all committed results, and the shipped studies that there are none of."""
     root = Path(experiments) if experiments is not None else _experiments(STUDIES[0])
     there = committed.folders(root)
     absent = [name for name in STUDIES if not any(name in folder.parts for folder in there)]
     table = [show.as_markdown(board.judge_plans([root]))] if there else []
-    return Words("\n\n".join([*table, *([f"No results are committed yet of: {', '.join(absent)}."] if absent else [])]))
+    return Markdown(
+        "\n\n".join([*table, *([f"No results are committed yet of: {', '.join(absent)}."] if absent else [])])
+    )
 
 
 def commands(name: str) -> str:

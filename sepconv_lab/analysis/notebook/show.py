@@ -80,5 +80,5 @@ def as_markdown(board: Board, columns: Sequence[str] = HEADER) -> str:
 
 def as_paragraphs(board: Board) -> str:
     """Every verdict whole: each part with its interval, what is absent, what it does not show."""
-    found = [f"{j.name}{'' if j.frozen else ', not stated in the plan'}\n{j.verdict.text()}" for j in board.judged]
-    return "\n\n".join([*found, *board.notes])
+    paragraphs = [f"{j.name}{'' if j.frozen else ', not stated in the plan'}\n{j.verdict.text()}" for j in board.judged]
+    return "\n\n".join([*paragraphs, *board.notes])

@@ -136,7 +136,7 @@ def _enlargement(side: int) -> Array:
 def _noise(shape: tuple[int, ...], deviation: npt.NDArray[np.float64], *key: int | str) -> Array:
     """Independent triangular noise with these standard deviations a picture, four values from each 64-bit number."""
     pixels = int(np.prod(shape[1:]))
-    bits = streams.words(np.arange(shape[0] * -(-pixels // 4), dtype=np.uint64), *key).astype("<u8", copy=False)
+    bits = streams.numbers(np.arange(shape[0] * -(-pixels // 4), dtype=np.uint64), *key).astype("<u8", copy=False)
     low = np.uint64(0x00FF00FF00FF00FF)
     sums = ((bits & low) + (bits >> np.uint64(8) & low)).view("<u2").reshape(shape[0], -1)[:, :pixels]
     scale = (deviation / np.sqrt((256**2 - 1) / 6)).astype(np.float32)[:, None]

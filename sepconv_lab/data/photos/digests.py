@@ -37,20 +37,20 @@ def file_digests(root: Path, files: Sequence[Path]) -> list[str]:
     except OSError as error:
         raise BadInput(f"{error.filename}: cannot be read: {error.strerror}") from error
     marks = [[s.st_size, s.st_mtime_ns, s.st_ctime_ns] for s in stats]
-    found = {n: known[n][1] for n, mark in zip(names, marks, strict=True) if n in known and known[n][0] == mark}
-    missing = [i for i, n in enumerate(names) if n not in found]
+    digests = {n: known[n][1] for n, mark in zip(names, marks, strict=True) if n in known and known[n][0] == mark}
+    missing = [i for i, n in enumerate(names) if n not in digests]
     if missing:
         now = time.time()
         total = sum(stats[i].st_size for i in missing)
         with progress("Hashing the data", total, "B") as bar, ThreadPoolExecutor(min(8, cores())) as pool:
             for i, digest in zip(missing, pool.map(_sha256, (files[i] for i in missing)), strict=True):
-                found[names[i]] = digest
+                digests[names[i]] = digest
                 bar.update(stats[i].st_size)
         settled = {
-            n: (m, found[n]) for n, m in zip(names, marks, strict=True) if now - max(m[1:]) / 1e9 > _SETTLED_SECONDS
+            n: (m, digests[n]) for n, m in zip(names, marks, strict=True) if now - max(m[1:]) / 1e9 > _SETTLED_SECONDS
         }
         _save(memory, known | settled)
-    return [found[n] for n in names]
+    return [digests[n] for n in names]
 
 
 def _sha256(path: Path) -> str:

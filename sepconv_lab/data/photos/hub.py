@@ -45,25 +45,25 @@ class Hub(Photos):
 
     def read_pools(self) -> dict[str, Pool]:
         config = self.config
-        found = split_files(self.root, (config.train_split, config.test_split))
-        if not found:
+        files = split_files(self.root, (config.train_split, config.test_split))
+        if not files:
             raise BadInput(f"{self.root}: no parquet files in it or below")
         pools: dict[str, Pool] = {}
         for name, key, split in (
             ("train", "train_split", config.train_split),
             ("test", "test_split", config.test_split),
         ):
-            if split not in found:
-                allowed = f"found: {', '.join(found)}.{did_you_mean(split, found)}"
+            if split not in files:
+                allowed = f"found: {', '.join(files)}.{did_you_mean(split, files)}"
                 raise BadInput(f"{self.root}: no split {split!r} (data.{key}); {allowed}")
-            folders = sorted({str(path.parent.relative_to(self.root)) for path in found[split]})
+            folders = sorted({str(path.parent.relative_to(self.root)) for path in files[split]})
             if len(folders) > 1:
                 several = ", ".join(folders)
                 raise BadInput(
                     f"{self.root}: several configurations have a split {split!r}: {several}; set data.path to one"
                 )
-            pools[name] = ParquetPool(found[split], config.image_column, config.label_column)
-        unused = sorted(found.keys() - {config.train_split, config.test_split})
+            pools[name] = ParquetPool(files[split], config.image_column, config.label_column)
+        unused = sorted(files.keys() - {config.train_split, config.test_split})
         if unused and config.path:
             note(f"{self.root}: {', '.join(unused)} is not used (data.train_split, data.test_split)")
         return pools
@@ -77,7 +77,7 @@ def split_files(root: Path, splits: Sequence[str] = ()) -> dict[str, list[Path]]
 
     A file's name tells its split (train-00000-of-00004), or else a folder named as one of `splits` (train/part-0).
     """
-    found: dict[str, list[Path]] = {}
+    files: dict[str, list[Path]] = {}
     for path in sorted(_parquet_files(root)):
         folders = path.relative_to(root).parts[:-1]
         match = _SHARD.fullmatch(path.name)
@@ -85,8 +85,8 @@ def split_files(root: Path, splits: Sequence[str] = ()) -> dict[str, list[Path]]
         if split not in splits:
             named = [folder for folder in folders if folder in splits]
             split = named[-1] if named else path.parent.name if split.isdecimal() else split  # 0000.parquet
-        found.setdefault(split, []).append(path)
-    return found
+        files.setdefault(split, []).append(path)
+    return files
 
 
 def _parquet_files(root: Path) -> Iterator[Path]:
