@@ -7,7 +7,6 @@ the shorter side resized to `data.resize`, then a centre crop to `data.image_siz
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from .compose import compose
 from .config import BadInput, Precision, RunConfig
 from .config.overrides import check_given_once, values
 from .console.say import refuse
+from .console.streams import exit_with
 from .record.metrics import TABLE
 from .runs import load
 
@@ -110,4 +110,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -21,6 +21,7 @@ from .config.messages import unknown
 from .config.overrides import check_given_once
 from .config.presets import register_schema
 from .console.say import refuse, say
+from .console.streams import exit_with
 from .console.tables import print_table
 from .launch.hydra import check_hydra, hand_over
 from .record.metrics import PRIMARY, PRIMARY_RAW, SELECTION, SELECTION_RAW
@@ -198,4 +199,4 @@ def _table(jobs: list[tuple[list[str], RunConfig]], records: list[Record], error
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

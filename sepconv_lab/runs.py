@@ -13,6 +13,7 @@ from .config import BadInput, bounded
 from .config.fields import as_typed
 from .config.messages import unknown
 from .config.overrides import check_given_once
+from .console.streams import exit_with
 from .console.tables import print_table
 from .record.manifest import MARK, SEALED
 from .record.metrics import PRIMARY, PRIMARY_RAW, SELECTION, SELECTION_RAW, shown
@@ -250,4 +251,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

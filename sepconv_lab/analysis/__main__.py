@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..config import BadInput
 from ..config.messages import did_you_mean
+from ..console.streams import exit_with
 from .claims import board, cost, family, spread
 from .claims.of_the_paper import CLAIMS, FIGURE06, FIGURE07_08, FIGURE09, FIGURE10
 from .notebook import publish, show
@@ -201,4 +202,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from ..config import BadInput
 from ..config.messages import unknown
+from ..console.streams import exit_with
 
 if TYPE_CHECKING:
     import torch
@@ -115,4 +116,4 @@ def _header(devices: Sequence[torch.device]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..config import BadInput, Form, InceptionBlockConfig, Order, XceptionBlockConfig
+from ..console.streams import exit_with
 
 TOWERS = 4
 """Segments with which the factor walk starts: the paper draws three towers, which divide no usual width."""
@@ -91,4 +92,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

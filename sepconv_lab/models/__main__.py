@@ -19,6 +19,7 @@ from ..config.messages import unknown
 from ..config.overrides import check_given_once, variant_overrides
 from ..config.registry import CONFIGS
 from ..console.say import refuse
+from ..console.streams import exit_with
 from ..console.tables import print_table
 from .complexity import Complexity, complexity
 
@@ -109,4 +110,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

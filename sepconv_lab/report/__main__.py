@@ -10,6 +10,7 @@ from pathlib import Path
 from ..analysis.read import load
 from ..analysis.read.load import Place
 from ..config import BadInput
+from ..console.streams import exit_with
 from ..record.plan import Plan
 
 EXPERIMENTS = Path("experiments")
@@ -78,4 +79,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

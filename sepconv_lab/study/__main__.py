@@ -33,6 +33,7 @@ from ..config.messages import unknown
 from ..config.overrides import check_given_once, values
 from ..console.progress import duration
 from ..console.say import refuse, say
+from ..console.streams import exit_with
 from ..console.tables import print_table
 from ..launch.hydra import check_hydra
 from ..record.plan import Plan
@@ -350,4 +351,4 @@ def _advance(plan: Plan, request: Request) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

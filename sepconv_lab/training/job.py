@@ -26,6 +26,7 @@ from ..config import RECIPE, BadInput, RunConfig, bounded, flat, placements, pla
 from ..config.identity import command, identity, run_id
 from ..config.messages import first_line
 from ..console.say import say
+from ..console.streams import lossy
 from ..record.metrics import PRIMARY_RAW
 from ..record.record import Record
 from ..record.wandb_mirror import settled
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .loop import Training
 
 
+@lossy()
 def run(
     config: RunConfig,
     *,

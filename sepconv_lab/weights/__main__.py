@@ -9,7 +9,6 @@ of either kind of names.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from ..compose import compose
 from ..config import BadInput
 from ..config.overrides import check_given_once
 from ..console.say import refuse
+from ..console.streams import exit_with
 from . import OPTIONAL, digest, import_weights, model_words, save_weights
 
 
@@ -53,4 +53,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)
