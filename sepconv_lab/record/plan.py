@@ -177,7 +177,22 @@ class Plan:
         return {k: v for k, v in values.items() if k not in left_out}
 
     def to_json(self) -> bytes:
-        return json.dumps(self.values(), indent=1).encode() + b"\n"
+        return sealed(self.values())
+
+
+CHECKSUM = "sha256"
+
+
+def sealed(values: Mapping[str, Any]) -> bytes:
+    """plan.json with a checksum of all of it, since the id is of what is asked and computed alone. Schema 1 had none."""
+    rest = {k: v for k, v in values.items() if k != CHECKSUM}
+    if rest.get("schema") != 1:
+        rest[CHECKSUM] = _checksum(rest)
+    return json.dumps(rest, indent=1).encode() + b"\n"
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def from_json(data: bytes | str, where: object = "plan") -> Plan:
@@ -186,8 +201,9 @@ def from_json(data: bytes | str, where: object = "plan") -> Plan:
         raw = bounded.parse_json(data)
     except bounded.Malformed as error:
         raise BadInput(f"{where}: not a plan ({error})") from error
+    checksum = raw.pop(CHECKSUM, None) if isinstance(raw, dict) else None
     plan = from_values(raw, where)
-    if plan.plan_id != raw["plan_id"]:
+    if plan.plan_id != raw["plan_id"] or (checksum is not None and checksum != _checksum(raw)):
         raise BadInput(
             f"{where}: changed since plan {raw['plan_id']} was frozen: what is judged has to be what was asked before the first "
             "run; restore the file"

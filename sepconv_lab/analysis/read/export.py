@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...config import BadInput
-from ...record.plan import Plan, read_plan
+from ...record.plan import Plan, read_plan, sealed
 from ..stats import checks
 from . import committed, frames, load, preregistration, singles
 from .kinds import Candidate, chosen
@@ -109,7 +109,7 @@ def begin(plan: Plan, folder: Path | None = None) -> Path:
     """
     folder = folder or home(plan)
     plan = published(plan, folder)
-    content = _json(portable(plan))
+    content = sealed(portable(plan))
     about = {"schema": committed.SCHEMA, "study": plan.study, "label": plan.label, "plan_id": plan.plan_id,
              "files": {"plan.json": singles.digest(content)}}  # fmt: skip
     if (folder / "export.json").exists():

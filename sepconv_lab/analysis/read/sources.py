@@ -17,7 +17,7 @@ from ...config import BadInput
 from ...record.plan import Plan
 from . import frames, singles
 from .kinds import Candidate, chosen
-from .records import Reader, planned_rows
+from .records import ALTERED, Reader, planned_rows
 
 KINDS = "kinds"
 """`<runs_dir>/kinds/<kind>/<run id>`: records that made way for the same run on another kind of machine."""
@@ -62,6 +62,8 @@ def _recorded(reader: Reader, run_id: str, verify: bool) -> Candidate | None:
     row, ended = reader.read(run_id, verify=verify)
     if row["status"] == "missing":
         return None
+    if row["status"] == ALTERED:  # nothing that it says is believed
+        return Candidate(row, where=reader.runs_dir / run_id)
 
     def events() -> tuple[Mapping[str, np.ndarray], bool]:
         logged, cut = reader.events(run_id)
