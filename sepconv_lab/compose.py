@@ -167,14 +167,8 @@ def match_record(config: RunConfig, num_classes: int) -> dict[str, Any] | None:
     if not isinstance(model, SkeletonConfig) or model.match is Match.none:
         return None
     target, counted = _match_target(config, num_classes), count(config, num_classes, model.match)
-    return {
-        "what": model.match.name,
-        "to": model.match_to,
-        "width": model.width,
-        "target": target,
-        "count": counted,
-        "error": counted / target - 1,
-    }
+    about = dict(what=model.match.name, to=model.match_to, width=model.width)
+    return about | dict(target=target, count=counted, error=counted / target - 1)
 
 
 def _match_target(config: RunConfig, num_classes: int) -> int:

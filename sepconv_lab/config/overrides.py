@@ -36,9 +36,7 @@ def check_given_once(overrides: Sequence[str]) -> None:
     lines: dict[str, list[str]] = {}
     for override in parse(overrides):
         lines.setdefault(override.key_or_group, []).append(typed(override))
-    repeated = [
-        f"{key} is given twice: {', '.join(typed_lines)}" for key, typed_lines in lines.items() if len(typed_lines) > 1
-    ]
+    repeated = [f"{key} is given twice: {', '.join(same)}" for key, same in lines.items() if len(same) > 1]
     if repeated:
         raise BadInput("\n".join(repeated))
 
@@ -163,7 +161,7 @@ def override_problems(parsed: list[Override]) -> list[str]:
                 problems.append(unknown(line, str(override.value()), options))
         else:
             group, _, name = key.rpartition(".")
-            if group == "" and name in ("wandb",):
+            if group == "" and name == "wandb":
                 problems.append(f"{line}: a group of settings; set one of them, e.g. wandb.mode=disabled")
             elif group not in classes:
                 problems.append(unknown(line, key, _all_keys(classes)))
@@ -194,15 +192,15 @@ def _value_problem(classes: dict[str, type | None], group: str, name: str, overr
         return [unknown(typed(override), key, [f"{group}.{n}" for n in fields])]
     f, kind = fields[name]
     value = override.value()
+    not_allowed = [f"{typed(override)}: not allowed. Allowed: {allowed(f, kind)}"]
     if _holds_missing(value):  # OmegaConf's mark of a value that is to come: merging keeps the default instead
-        return [f"{typed(override)}: not allowed. Allowed: {allowed(f, kind)}"]
+        return not_allowed
     if isinstance(kind, type) and issubclass(kind, Enum) and value is not None and str(value) not in kind.__members__:
         return [unknown(typed(override), str(value), kind.__members__)]
     try:
         _scratch(config_class)[name] = value  # only to see whether it can be set
-    except (OmegaConfBaseException, ValueError, OverflowError) as error:
-        text = allowed(f, kind)
-        return [f"{typed(override)}: {f'not allowed. Allowed: {text}' if text else first_line(error)}"]
+    except (OmegaConfBaseException, ValueError, OverflowError):
+        return not_allowed
     return []
 
 
