@@ -82,6 +82,7 @@ def print_power(plan: Plan, runs_dir: str, seconds: Mapping[str, float], sd: flo
     if claim is None or plan.stage == "tune" or plan.looks[0] < 2:
         return
     d, contrasts = claim.smallest_effect, claim.contrasts
+    claimed = 0.0 if contrasts[0].asks == "equivalent" else d
     known = [] if sd else spreads(plan, runs_dir)
     widest = max(known, key=lambda s: s.sd, default=None)
     at = {sd: "given"} if sd else {widest.sd: f"the widest, of {widest.contrast.name}: {widest.source}"} if widest else {
@@ -101,9 +102,10 @@ def print_power(plan: Plan, runs_dir: str, seconds: Mapping[str, float], sd: flo
             hours = "?" if math.isnan(a_seed) else duration(c.expected_seeds * a_seed)
             rows.append([f"{size:.3f}", f"{c.effect:+g}", *(f"{100 * getattr(c, v):.0f} %" for v in verdicts),
                          f"{c.expected_seeds:.1f}", f"{c.expected_seeds * len(variants):.0f}", hours])  # fmt: skip
-            blind += [size] if abs(c.effect - d) < 1e-12 and c.inconclusive >= BLIND else []
+            blind += [size] if abs(c.effect - claimed) < 1e-12 and c.inconclusive >= BLIND else []
     print_table(["SD", "true effect", *verdicts, "seeds", "runs", "time"], rows)
     print("SD of a paired difference in ln error: " + "; ".join(dict.fromkeys(at.values())))
+    where = "where there is no difference" if claimed == 0 else f"at its own smallest effect, {d:g}"
     for size in blind:
-        print(f"note: at SD {size:.3f} it ends inconclusive nine times in ten at its own smallest effect, {d:g}: more seeds, a "
-              "larger smallest effect, or less noise (more test images) would have to come first")  # fmt: skip
+        print(f"note: at SD {size:.3f} it ends inconclusive nine times in ten {where}: more seeds, a larger smallest effect, or "
+              "less noise (more test images) would have to come first")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,11 @@ def test_the_chances_of_a_design_are_printed(study: Callable[..., int], capsys: 
     out = capsys.readouterr().out
     assert "at SD 0.300 it ends inconclusive nine times in ten at its own smallest effect, 0.02" in out
     assert table(out)[0][-1] == "?"
+    same = dataclasses.replace(plan, claim=(plan.claim or {}) | {"contrasts": ["relu same as none"]})
+    print_power(same, "runs", {}, 0.005)
+    assert "nine times in ten" not in capsys.readouterr().out  # at d itself nobody could tell
+    print_power(same, "runs", {}, 0.3)
+    assert "nine times in ten where there is no difference" in capsys.readouterr().out
 
 
 def test_the_sd_is_that_of_earlier_runs(
