@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sepconv_lab.analysis import load_runs
 from sepconv_lab.analysis.read import committed
 from sepconv_lab.compose import compose_sweep
 from sepconv_lab.report import __main__ as report
@@ -82,6 +83,19 @@ def test_the_runs_of_the_sweep_are_those_that_its_table_names() -> None:
     command, *rows = re.findall(r"run (-m data.num_classes=20 .*)|^(block.mid_act=\w+) .*runs/(\w{16})$", TEXT, re.M)
     jobs = compose_sweep([word for word in command[0].split() if word not in ("-m", "--test")])
     assert {run[1]: run[2] for run in rows} == {job[0][-1]: record_of(job[1])[0].run_id for job in jobs}
+
+
+def test_the_run_of_the_readme_ended_as_it_says() -> None:
+    """Its id is that of the command, and a committed run of that id has these accuracies."""
+    typed = r"run (model=xception block.mid_act=none .*)\n"
+    finished = r"runs/(\w{16}): finished, .* (0.\d+), .* (0.\d+)"
+    shown = re.search(typed + r"(?:.*\n)*?" + finished, TEXT)
+    assert shown
+    (_, config), *_ = compose_sweep(shown[1].split())
+    assert record_of(config)[0].run_id == shown[2]
+    runs = load_runs(ROOT / "experiments" / "figure10_mid_activation" / "results" / "lab").set_index("run_id")
+    raw, averaged = runs.loc[shown[2], ["test/top1", "test_ema/top1"]]
+    assert (f"{raw:.4f}", f"{averaged:.4f}") == (shown[3], shown[4])
 
 
 def test_the_study_of_the_readme_is_the_shipped_one() -> None:

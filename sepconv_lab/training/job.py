@@ -204,13 +204,14 @@ class Job:
         from .loop import total_steps
 
         config, counts, images = self.config, self.counts, len(self.data.train)
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return (
             f"model={config.model.name}"
             + (f" size={config.model.size.name}" if hasattr(config.model, "size") else "")  # type: ignore[attr-defined]
             + (f" block={config.block.name}" if config.block else "")
             + f", {counts.params:,} parameters ({counts.head_params:,} in the head), {counts.macs / 1e6:,.1f} M MACs an image; "
             f"data={config.data.name}: {images:,} images, {self.data.num_classes} classes; "
-            f"{total_steps(config, images):,} steps on {self.device.type} in {self.precision.name} with {self.threads} threads"
+            f"{total_steps(config, images):,} steps on {self.device.type} in {self.precision.name} with {threads}"
         )
 
     def training(self, network: torch.nn.Module) -> Training:
