@@ -151,6 +151,9 @@ def _design(g: Subject) -> list[str]:
         sentences.append(
             "One learning rate for all variants favours the one that it suits; the study’s tuned stage gives each its own."
         )
+    if "model.width" in g.ended.columns and g.ended["model.width"].nunique() > 1:
+        sentences.append("Variants of different widths are paired by data and order only: few of their initial weights, or none, "
+                     "are the same.")  # fmt: skip
     if "data.seed" in g.ended.columns and g.ended["data.seed"].nunique() == 1 and g.planned > 1:
         sentences.append("All seeds share one split of one data set: the intervals hold for these images, over initialisation, "
                      "order and augmentation; not for other images.")  # fmt: skip

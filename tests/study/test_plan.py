@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,18 @@ def test_data_that_is_not_here_leaves_ids_open_and_is_not_fetched(write: Writer,
     assert "not here" in notes[0]
     with pytest.raises(BadInput, match=r"give data\.path=DIR"):
         freeze(plan, tmp_path)
+
+
+def test_unequal_classifiers_are_named_at_planning(write: Writer) -> None:
+    """A study whose widths differ is warned with the head's parameters of each variant; with `features` there is nothing to say."""
+    conv = PLAIN.replace("[block.mid_act=relu]", "[block=conv]")
+    matched = conv.replace("seeds: 2", "seeds: 2\nmatch: {count: body_params, to: none}")
+    _, notes = make_plan(load(write(matched)), "tiny")
+    (warning,) = [n for n in notes if "classifiers differ" in n]
+    assert re.search(r"none [\d,]+, relu [\d,]+ parameters of the head; model.features=published", warning)
+    plan, notes = make_plan(load(write(matched.replace("to: none}", "to: none, features: published}"))), "tiny")
+    assert not [n for n in notes if "classifiers differ" in n]
+    assert len({v.params - v.body_params for v in plan.variants.values()}) == 1
+    assert plan.variants["relu"].body_params == pytest.approx(plan.variants["none"].body_params, rel=0.01)
+    with pytest.raises(BadInput, match=r"match: features: publshed: unknown.*Did you mean published"):
+        load(write(matched.replace("to: none}", "to: none, features: publshed}")))

@@ -74,26 +74,21 @@ def test_seeds_are_new_and_looks_declared(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "scale"), PLANNED)
 def test_every_study_plans_at_every_scale(name: str, scale: str) -> None:
-    """Sizes within 1 % where they are to match; the paper's on meta tensors, without its data."""
+    """Sizes within 1 % where they are to match; variants of as many classes and FC layers have heads of as many parameters, and
+    planning has nothing to warn of. The paper's on meta tensors, without its data."""
     study = load(ROOT / name)
-    plan, _ = planned(name, scale)
+    plan, notes = planned(name, scale)
     assert set(plan.variants) == set(study.at(scale))
     if study.match:
         wanted = getattr(plan.variants[study.match.to], study.match.count)
         for variant, v in plan.variants.items():
             if variant not in study.match.but and not any(w.startswith("model.match_to=") for w in v.own):
                 assert getattr(v, study.match.count) == pytest.approx(wanted, rel=0.01), variant
-
-
-@pytest.mark.parametrize(("name", "scale"), PLANNED)
-def test_what_is_compared_has_equal_classifiers(name: str, scale: str) -> None:
-    """Variants of as many classes and FC layers have heads of as many parameters, and planning has nothing to warn of."""
-    plan, notes = planned(name, scale)
     heads: dict[tuple[object, ...], set[int]] = {}
-    for variant in plan.variants.values():
-        data, model = variant.config["data"], variant.config["model"]
-        kind = (data["num_classes"], model["fc_layers"], model["fc_width"])
-        heads.setdefault(kind, set()).add(variant.params - variant.body_params)
+    for v in plan.variants.values():
+        model = v.config["model"]
+        kind = (v.config["data"]["num_classes"], model["fc_layers"], model["fc_width"])
+        heads.setdefault(kind, set()).add(v.params - v.body_params)
     assert all(len(counts) == 1 for counts in heads.values()), heads
     assert not [note for note in notes if "classifiers differ" in note]
 
