@@ -10,10 +10,14 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+WATCH = 1.0
+"""Seconds between a worker's looks at whether its launcher lives."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,37 @@ class StopSign:
         worker = os.getpid() != self.launcher and _can_listen()
         if worker:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            _leave_with(self)
         try:
-            yield
+            with _at_work:
+                yield
         except KeyboardInterrupt:
             self.path.touch()
         finally:
             if worker:  # a worker that dies of an interrupt while it waits takes the others with it
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+_at_work = threading.Lock()
+_signs: list[StopSign] = []
+"""Of the launches that this process works for, the newest last."""
+
+
+def _leave_with(sign: StopSign) -> None:
+    """Let this worker end with the launcher, were it killed: at once, or after the step at work and its checkpoint."""
+    _signs.append(sign)
+    if len(_signs) > 1 or os.getppid() != sign.launcher:  # watched already, or somebody else's child
+        return
+
+    def watch() -> None:
+        while os.getppid() == sign.launcher:
+            time.sleep(WATCH)
+        with contextlib.suppress(OSError):  # the folder of a sweep's sign may be gone with it
+            _signs[-1].path.touch()
+        with _at_work:
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _can_listen() -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 
 from ..config import BadInput, bounded, plain
 from ..config.identity import quoted
+from ..console.say import say
 from ..disk import write_atomically
 from ..launch import cluster
 from ..launch.cluster import Launching, Queue
@@ -34,6 +35,8 @@ POLL = 1.0
 LOOK = 0.01
 GRACE = 20.0
 """Seconds that a run may be without an owner, an end and a place in the queue before its job counts as dead."""
+IN_VAIN = 4
+"""Launches in a row that break down before any run has begun, after which no further one is tried."""
 ARRAY = 1000
 """Jobs of one launch on a cluster: Slurm takes 1001 in an array unless it is told otherwise."""
 
@@ -64,7 +67,7 @@ class Supervisor:
 
     def go(self, runs: Sequence[int]) -> None:
         """Launch runs (indices into the plan's). Raises Stopped when told to stop."""
-        waiting, struck = list(runs), set[int]()
+        waiting, struck, in_vain = list(runs), set[int](), 0
         while waiting:
             before = {i: self._attempts(i) for i in waiting}
             size, collapsed = ARRAY if self.on_cluster else len(waiting), False
@@ -78,8 +81,11 @@ class Supervisor:
                 for i in waiting
                 if i not in attempted and not self._end(i, before) and not self._record(i).is_locked()
             ]
-            if len(untouched) == len(waiting):
+            in_vain = in_vain + 1 if len(untouched) == len(waiting) else 0
+            if in_vain and (not collapsed or in_vain == IN_VAIN):
                 break  # this launcher starts nothing
+            if in_vain:
+                say(f"a worker died before any run began; launching again ({in_vain} of {IN_VAIN - 1} times)")
             waiting = untouched
         for i in sorted(struck):  # one of them broke the pool; alone, each shows whether it was the one
             self._launch([i], {i: self._attempts(i)})
