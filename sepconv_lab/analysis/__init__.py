@@ -23,9 +23,13 @@ convergence curves, steps to a threshold, area, budgets
 pareto      accuracy against cost
 contrasts   the vocabulary of claims
 claims      the paper's claims C1-C9
-rules       from an interval to a word
-verdicts    from runs to a verdict
-where       scale, data and hardware in words
+design      how a plan is judged: looks, strata, error
+rules       from intervals to a word
+verdicts    from runs to a verdict; wording, where, warnings: its words
+family      several verdicts together
+speed       claim C8 from timings
+spread      where a study's variance comes from; cost: what its verdict costs
+publish     verdicts as JSON and LaTeX
 aa          the baseline against itself
 paper       the paper's own curves and tables
 tables      the paper's tables from one's own runs

@@ -307,6 +307,17 @@ def test_a_plan_with_looks_is_judged_by_them_and_says_what_is_open(tmp_path: Pat
     assert board.judge_plan(plan, load_runs(tmp_path, allow_partial=True)) == judged
 
 
+def test_parts_of_different_looks_are_no_partial_results(tmp_path: Path) -> None:
+    """The decided part was trained no further: its later seeds are no gap."""
+    later = tuple((v, s) for v in ERRORS for s in range(10 if v != "relu" else 5, 20))
+    small = made.C4 | {"smallest_effect": 0.002}
+    planted(tmp_path, {"none": 0.2, "elu": 0.2006, "relu": 0.25}, seeds=20, missing=later, claim=small, **LOOKS)
+    (judged,) = board.judge_plans([tmp_path]).judged
+    assert [p.look for p in judged.verdict.parts] == [2, 1]
+    assert "partial" not in judged.label
+    assert show.cells(judged)[3] == "5 to 10, look 2 of 3"
+
+
 def test_a_plan_in_strata_is_judged_in_them(tmp_path: Path) -> None:
     """Declared strata decide; a plan of schema 1 keeps its verdict, and the stratified reading of it is called post hoc."""
     folds = ["serif", "sans", "mono"] * 2

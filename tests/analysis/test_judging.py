@@ -201,6 +201,7 @@ def test_divergence_has_two_lines() -> None:
     runs.loc[11, "status"] = "diverged"
     verdict = verdicts.judge(claims.C3, runs)
     assert verdict.diverged == (
+        "residual diverged in 0 of 6 runs (95 % [0.00, 0.46]).",
         "no_residual diverged in 1 of 6 runs (95 % [0.00, 0.64]): chance.",
         "Among converged seeds, residual better than no_residual: +0.100 [+0.080, +0.120], 95 %, n=5.",
     )
@@ -219,6 +220,22 @@ def test_a_second_line_is_judged_by_its_own_smallest_effect_and_opposite_signs_a
     assert "The signs are opposite" in verdicts.judge(claims.C3, runs, design=design(beside=beside)).text()
     with pytest.raises(BadInput, match="no run has the metric 'test_ema/nll'"):
         verdicts.judge(claims.C3, runs, design=design(beside=beside | {"metric": "test_ema/nll"}))
+
+
+def test_unequal_sizes_and_next_to_nothing_learned_come_before_the_verdict() -> None:
+    runs = runs_of(gains(0.1, 5))
+    assert verdicts.judge(claims.C3, runs).warnings == ()
+    smaller = runs["params_total"].where(runs["variant"] == "residual", 47_562)
+    poor = runs.assign(
+        params_total=smaller, **{"test_ema/top1": 0.01 + 0.001 * runs["seed"] * (runs["variant"] == "residual")}
+    )
+    verdict = verdicts.judge(claims.C3, poor)
+    assert verdict.warnings == (
+        "residual has learned next to nothing: 1.2 % right, where chance is 0.3 %.",
+        "no_residual has learned next to nothing: 1.0 % right, where chance is 0.3 %.",
+        "no_residual has 5.5 % fewer parameters than residual (47,562 and 50,314): the effect is that of size too.",
+    )
+    assert verdict.text().splitlines()[1].startswith("  Warning: residual has learned next to nothing")
 
 
 def test_every_verdict_names_length_size_and_the_papers_effect() -> None:

@@ -47,6 +47,20 @@ def test_what_is_neither_a_claim_nor_a_folder_is_refused(results: Path, capsys: 
     assert "C44: neither a folder nor a claim; claims: C1, C2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("ran", "seeds", "code"), [(0, 6, 0), (0, 4, 3), (1, 6, 1)])
+def test_until_decided_runs_the_study_to_its_next_look_and_judges_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: int, seeds: int, code: int
+) -> None:
+    """The overrides go to `study run`; the exit code is that of the verdict, or of runs that failed."""
+    asked: list[list[str]] = []
+    monkeypatch.setattr("sepconv_lab.study.__main__.main", lambda words: asked.append(words) or ran)
+    monkeypatch.chdir(tmp_path)
+    planted(Path("runs"), ERRORS, seeds=seeds)
+    assert main(["verdicts", made.FIGURE10, "scale=lab", "--until", "decided"]) == code
+    assert asked == [["run", made.FIGURE10, "scale=lab"]]
+    assert main(["verdicts", "--until", "decided"]) == 2
+
+
 def test_a_pilot_decides_nothing(tmp_path: Path) -> None:
     planted(tmp_path, ERRORS, seeds=4)
     (judged,) = board.judge_plans([tmp_path]).judged

@@ -49,8 +49,7 @@ class Judged:
     def label(self) -> str:
         """The verdict; with what limits it: pilot, partial, or a claim that the plan did not state."""
         v = self.verdict
-        short = v.outcome != "refused" and v.n < v.planned
-        return v.label + (", partial" if short else "") + ("" if self.frozen else ", not stated in the plan")
+        return v.label + (", partial" if v.partial else "") + ("" if self.frozen else ", not stated in the plan")
 
 
 @dataclass(frozen=True)

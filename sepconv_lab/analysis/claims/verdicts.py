@@ -154,12 +154,13 @@ def _second(parts: list[Part], rows: pd.DataFrame, plan: Design, effect: Measure
 
 
 def _diverged(parts: list[Part], used: pd.DataFrame) -> tuple[str, ...]:
-    """Where a run diverged: its variant's rate, and every contrast of it among the seeds in which all runs converged."""
+    """Where a run diverged: the rate of every arm, and every contrast of it among the seeds in which all runs converged."""
     ended = outcomes.divergence(used)
-    lost = ended[ended["diverged"] > 0]
     said = [
-        f"{row.variant} diverged in {row.diverged} of {row.n} runs (95 % [{row.low:.2f}, {row.high:.2f}]): chance."
-        for row in lost.itertuples()
+        f"{row.variant} diverged in {row.diverged} of {row.n} runs (95 % [{row.low:.2f}, {row.high:.2f}])"
+        + (": chance." if row.diverged else ".")
+        for row in ended.itertuples()
+        if ended["diverged"].any()
     ]
     for p in parts:
         mine = used[used["variant"].isin([v for v, w in p.contrast.weights.items() if w])]

@@ -94,6 +94,11 @@ class Verdict:
         return max((p.effect.planned for p in self.parts), default=0)
 
     @property
+    def partial(self) -> bool:
+        """Whether a part lacks seeds that it was planned with, or that its look takes."""
+        return any(p.effect.n < p.effect.planned for p in self.parts)
+
+    @property
     def pilot(self) -> bool:
         return self.claim.kind != "speed" and (self.n < SEEDS_FOR_A_VERDICT or self._meaningless)
 

@@ -20,7 +20,10 @@ def cells(judged: Judged) -> tuple[str, ...]:
     """One row of the table, under `HEADER`. Of several parts each bound is the least, or the greatest where any decides."""
     v = judged.verdict
     number = "" if v.outcome == "refused" else _effect(v)
-    seeds = "-" if not v.parts else f"{v.n} of {v.planned}" if v.n < v.planned else str(v.n)
+    most = max((p.effect.n for p in v.parts), default=0)
+    seeds = (
+        "-" if not v.parts else f"{v.n} of {v.planned}" if v.partial else f"{v.n} to {most}" if v.n < most else str(v.n)
+    )
     seeds += f", look {v.look} of {len(v.design.looks)}" if v.design.sequential else ""
     trained = f"; after {v.training}" if v.training else ""
     where = f"{v.data}; {judged.place}{trained}" + ("" if v.outcome == "refused" else f"; {v.hardware}")
