@@ -43,11 +43,11 @@ def evaluate_run(
         raise BadInput(
             f"{loaded.record.path} was trained on other data than what is here now under data={config.data.name}"
         )
-    found: dict[str, Any] = {}
+    by_weights: dict[str, Any] = {}
     kinds = {"raw": False} | ({"averaged": True} if config.train.average else {})
     for name, averaged in kinds.items():
-        found[name] = _measure(config, loaded.network(averaged), split)
-    return found
+        by_weights[name] = _measure(config, loaded.network(averaged), split)
+    return by_weights
 
 
 def evaluate_weights(overrides: Sequence[str], split: str) -> dict[str, Any]:
@@ -98,12 +98,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     first, *rest = args.what
     try:
         if "=" in first:
-            found = evaluate_weights(args.what, args.split)
+            by_weights = evaluate_weights(args.what, args.split)
         else:
-            found = evaluate_run(first, args.runs_dir, args.split, rest, allow_imports=args.allow_imports)
+            by_weights = evaluate_run(first, args.runs_dir, args.split, rest, allow_imports=args.allow_imports)
     except BadInput as error:
         return refuse(error)
-    for name, measured in found.items():
+    for name, measured in by_weights.items():
         shown = ", ".join(f"{m.short} {measured[m.name]:.4f}" for m in TABLE if m.name in measured)
         print(f"{name}: {args.split} {shown} on {measured['images']:,} images")
     return 0

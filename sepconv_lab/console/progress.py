@@ -75,13 +75,13 @@ class Progress:
 
     def show(self, loss: float, top1: float, force: bool = False) -> None:
         left = self.left()
-        words = f"loss {loss:.3f}, accuracy {top1:.3f}, {self.images_per_second:.0f} images/s"
-        words += f", {duration(left)} left" if left == left else ""
-        self._bar.set_postfix_str(words)
+        line = f"loss {loss:.3f}, accuracy {top1:.3f}, {self.images_per_second:.0f} images/s"
+        line += f", {duration(left)} left" if left == left else ""
+        self._bar.set_postfix_str(line)
         now = time.perf_counter()
         if not self.terminal and (force or now - self._last_line > self.LINE_EVERY):
             self._last_line = now
-            self.say(f"step {self._step}/{self.total}: {words}")
+            self.say(f"step {self._step}/{self.total}: {line}")
 
     def say(self, line: str) -> None:
         if self.terminal:

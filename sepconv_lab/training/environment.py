@@ -103,13 +103,13 @@ def hardware_class(device: torch.device) -> str:
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that compute."""
     names = ("sepconv_lab", "torch", "numpy", "hydra-core", "omegaconf", "wandb", "pillow", "matplotlib")
-    found = {"python": platform.python_version()}
+    by_name = {"python": platform.python_version()}
     for name in names:
         try:
-            found[name] = importlib.metadata.version(name)
+            by_name[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return by_name
 
 
 @functools.cache

@@ -388,9 +388,9 @@ def _result(summary: dict[str, Any]) -> str:
     if summary["status"] != "finished":
         return f" ({summary.get('error')})"
     split = "test" if PRIMARY_RAW in metrics else "val"  # a run without the test split
-    words = [f"{label} {metrics[key]:.4f}" for label, key in
+    shown = [f"{label} {metrics[key]:.4f}" for label, key in
              (("raw", f"{split}/top1"), ("averaged", f"{split}_ema/top1")) if key in metrics]  # fmt: skip
-    return f", {split} accuracy {', '.join(words)}"
+    return f", {split} accuracy {', '.join(shown)}"
 
 
 @contextlib.contextmanager

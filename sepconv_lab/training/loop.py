@@ -167,24 +167,24 @@ class Training:
 
     def networks(self) -> dict[str, nn.Module]:
         """suffix -> network: the raw one, and the averaged one with BatchNorm statistics of its own."""
-        found: dict[str, nn.Module] = {"": self.network}
+        by_suffix: dict[str, nn.Module] = {"": self.network}
         if self.average is not None:
             epoch = max(0, self.step - 1) // self.epoch_steps
             count = max(1, BN_IMAGES // self.config.train.batch_size)
             with self.autocast:
                 measure_norms(itertools.islice(self._batches(epoch), count), self.average.module)
-            found["_ema"] = self.average.module
-        return found
+            by_suffix["_ema"] = self.average.module
+        return by_suffix
 
     def evaluate(self, split: str) -> tuple[Metrics, dict[str, np.ndarray]]:
         """Metrics of a split for raw and averaged weights, and the predicted classes of each."""
         settings, metrics, predictions = self.config.train, {}, {}
         for suffix, network in self.networks().items():
-            found, predicted, labels = evaluate(
+            values, predicted, labels = evaluate(
                 network, getattr(self.data, split), self.device, batch_size=max(128, settings.batch_size),
                 workers=settings.workers, limit=settings.eval_images, autocast=self.autocast,
             )  # fmt: skip
-            metrics |= {f"{split}{suffix}/{k}": v for k, v in found.items()}
+            metrics |= {f"{split}{suffix}/{k}": v for k, v in values.items()}
             predictions |= {"label": labels, f"predicted{suffix}": predicted}
         return metrics, predictions
 

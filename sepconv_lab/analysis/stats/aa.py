@@ -46,7 +46,7 @@ def split_halves(
         raise BadInput(f"{n} pairs do not go evenly into {len(kinds)} strata, of at least 2 in all")
     each = n // len(kinds)
     groups = {k: _blocks(labels, blocks, k) for k in kinds}
-    there = {k: sum(len(b) // 2 for b in found) for k, found in groups.items()}
+    there = {k: sum(len(b) // 2 for b in blocks_of) for k, blocks_of in groups.items()}
     if min(there.values()) < each:
         where = f" in each of {len(kinds)} strata" if len(kinds) > 1 else ""
         raise BadInput(
@@ -63,18 +63,18 @@ def split_halves(
     rate = float(np.mean((low > 0) | (high < 0)))
     comparisons = min(there.values()) // each
     bounds = clopper_pearson(rate * comparisons, comparisons)
-    found = {"false_difference": rate, "low": bounds[0], "high": bounds[1], "comparisons": float(comparisons)}
+    rates = {"false_difference": rate, "low": bounds[0], "high": bounds[1], "comparisons": float(comparisons)}
     outcome = decide(low, high, smallest).outcome
-    return pd.Series(found | {w: float(np.mean(outcome == i)) for i, w in enumerate(OUTCOMES)}, name=f"n={n}")
+    return pd.Series(rates | {w: float(np.mean(outcome == i)) for i, w in enumerate(OUTCOMES)}, name=f"n={n}")
 
 
 def _blocks(labels: Sequence[Hashable], blocks: Sequence[Hashable] | None, kind: Hashable) -> list[list[int]]:
     """The runs of a stratum by block; without blocks any two may be paired."""
-    found: dict[Hashable, list[int]] = {}
+    positions: dict[Hashable, list[int]] = {}
     for i, label in enumerate(labels):
         if label == kind:
-            found.setdefault(None if blocks is None else blocks[i], []).append(i)
-    return list(found.values())
+            positions.setdefault(None if blocks is None else blocks[i], []).append(i)
+    return list(positions.values())
 
 
 def _pairs(rng: np.random.Generator, blocks: list[list[int]], count: int) -> np.ndarray:

@@ -55,11 +55,11 @@ def curves(
     if len(silent):
         raise BadInput(f"no event with {metric} in: {checks.names(silent)}")
     merged = good[["run_id", "variant", "seed"]].merge(events, on="run_id")
-    found: dict[str, pd.DataFrame] = {}
+    by_variant: dict[str, pd.DataFrame] = {}
     steps = np.unique(merged["step"])
     for variant in wanted:
-        mine = merged[merged["variant"] == variant]
-        wide = mine.pivot(index="step", columns="seed", values=metric).astype(float)
+        rows = merged[merged["variant"] == variant]
+        wide = rows.pivot(index="step", columns="seed", values=metric).astype(float)
         lost = good[(good["variant"] == variant) & (good["status"] == "diverged")]
         if len(lost):
             classes = outcomes.classes_of(lost)
@@ -68,8 +68,8 @@ def curves(
                 last = wide[seed].last_valid_index()
                 after = wide.index > (last if last is not None else -1)
                 wide.loc[after, seed] = accuracy.chance(count)
-        found[variant] = wide
-    return found, absent
+        by_variant[variant] = wide
+    return by_variant, absent
 
 
 def steps_to(curve: pd.Series, threshold: float) -> float:
@@ -95,17 +95,17 @@ def area(curve: pd.Series, first: float, last: float) -> float:
     return float(np.trapezoid(np.interp(grid, steps, values), grid) / (last - first))
 
 
-def measures(found: dict[str, pd.DataFrame], threshold: float | None = None) -> pd.DataFrame:
+def measures(curves_of: dict[str, pd.DataFrame], threshold: float | None = None) -> pd.DataFrame:
     """One row a run: `variant`, `seed`, `end`, `area`, `steps_to` (inf: never reached), `threshold`.
 
-    found: as from `curves`. The area runs over the steps that all curves cover. threshold: by default the height that
+    curves_of: as from `curves`. The area runs over the steps that all curves cover. threshold: by default the height that
     the variant with the lowest mean end reaches on average, so that about every run has a chance.
     """
-    spans = [c.dropna().index for wide in found.values() for _, c in wide.items()]
+    spans = [c.dropna().index for wide in curves_of.values() for _, c in wide.items()]
     first, last = max(s[0] for s in spans), min(s[-1] for s in spans)
     if not first < last:
         raise BadInput("the curves share no stretch of steps: each run needs events at two steps or more")
-    ends = {v: float(wide.ffill().iloc[-1].mean()) for v, wide in found.items()}
+    ends = {v: float(wide.ffill().iloc[-1].mean()) for v, wide in curves_of.items()}
     height = min(ends.values()) if threshold is None else threshold
     rows = [
         {
@@ -115,7 +115,7 @@ def measures(found: dict[str, pd.DataFrame], threshold: float | None = None) -> 
             "area": area(c, first, last),
             "steps_to": steps_to(c, height),
         }
-        for v, wide in found.items()
+        for v, wide in curves_of.items()
         for seed, c in wide.items()
     ]
     return pd.DataFrame(rows).assign(threshold=height)
@@ -169,14 +169,14 @@ def speed(
     came to it. Variants without a usable run are left out. Raises BadInput as `curves` and `measures`.
     """
     wanted = list(dict.fromkeys([*variants, reference]))
-    found, _ = curves(runs, history, wanted, study=study, metric=metric, allow_partial=allow_partial)
-    measured = measures({v: wide for v, wide in found.items() if wide.shape[1]})
+    curves_of, _ = curves(runs, history, wanted, study=study, metric=metric, allow_partial=allow_partial)
+    measured = measures({v: wide for v, wide in curves_of.items() if wide.shape[1]})
     rows = []
-    for variant in [v for v in dict.fromkeys(variants) if found[v].shape[1]]:
-        mine = measured[measured["variant"] == variant]
-        reached = mine.loc[np.isfinite(mine["steps_to"]), "steps_to"]
-        row = {"variant": variant, "n": len(mine), "area": mine["area"].mean(), "area sd": mine["area"].std(ddof=1),
-               "steps_to": reached.mean(), "reached": len(reached), "threshold": mine["threshold"].iloc[0]}  # fmt: skip
+    for variant in [v for v in dict.fromkeys(variants) if curves_of[v].shape[1]]:
+        values = measured[measured["variant"] == variant]
+        reached = values.loc[np.isfinite(values["steps_to"]), "steps_to"]
+        row = {"variant": variant, "n": len(values), "area": values["area"].mean(), "area sd": values["area"].std(ddof=1),
+               "steps_to": reached.mean(), "reached": len(reached), "threshold": values["threshold"].iloc[0]}  # fmt: skip
         if variant != reference:
             e = compare_measure(measured, variant, reference, level=level)
             row |= {"difference": e.estimate, "low": e.low, "high": e.high, "why_no_interval": e.why_no_interval}
@@ -203,10 +203,10 @@ def budgets(
     `budget`. Columns: `budget`, then those of `effect_table`. Each interval stands alone at the given level. Options as for
     `effects.contrast`.
     """
-    mine = checks.of_study(runs, study)
-    checks.columns(mine, (by,))
-    mine = mine.assign(variant=mine["variant"].str.replace(MULTIPLE, "", regex=True))
-    chosen = checks.of_variants(mine, [variant, baseline])
+    of_study = checks.of_study(runs, study)
+    checks.columns(of_study, (by,))
+    of_study = of_study.assign(variant=of_study["variant"].str.replace(MULTIPLE, "", regex=True))
+    chosen = checks.of_variants(of_study, [variant, baseline])
     table = []
     for budget, rows in chosen.groupby(by):
         effect = difference(rows, variant, baseline, **options)

@@ -54,7 +54,7 @@ def _signed(known: Mapping[Cell, str], signs: Sequence[Mapping[object, float] | 
     whole = 0
     for other in others:
         at = dict(zip(held, other, strict=True))
-        found: dict[str, float] = {}
+        signed: dict[str, float] = {}
         for combination in itertools.product(*(list((signs[i] or {}).items()) for i in moved)):
             at.update(zip(moved, (level for level, _ in combination), strict=True))
             variant = known.get(tuple(at[i] for i in range(len(signs))))
@@ -63,10 +63,10 @@ def _signed(known: Mapping[Cell, str], signs: Sequence[Mapping[object, float] | 
             weight = 1.0
             for _, sign in combination:
                 weight *= sign
-            found[variant] = weight
+            signed[variant] = weight
         else:
             whole += 1
-            weights |= found
+            weights |= signed
     return {v: w / whole for v, w in weights.items()} if whole else {}
 
 
@@ -109,8 +109,8 @@ def factor_effects(
         for (i, a), (j, b) in itertools.product(steps[left], steps[right]):
             signs = [None] * len(factors)
             signs[i], signs[j] = {a: 1.0, base[i]: -1.0}, {b: 1.0, base[j]: -1.0}
-            words = f"({a} - {base[i]}) x ({b} - {base[j]})"
-            wanted.append(("interaction", f"{factors[i]} x {factors[j]}", words, _signed(known, signs)))
+            levels = f"({a} - {base[i]}) x ({b} - {base[j]})"
+            wanted.append(("interaction", f"{factors[i]} x {factors[j]}", levels, _signed(known, signs)))
     possible = [w for w in wanted if w[3]]
     if not possible:
         raise BadInput(f"{', '.join(factors)} never vary while the others stay equal: there is no factorial to judge")
