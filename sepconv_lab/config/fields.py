@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Union
@@ -73,12 +74,15 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-def settings(cls: type) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+def settings(cls: type) -> tuple[tuple[dataclasses.Field[Any], Any], ...]:
     """The declared fields of a config class with their resolved types, Optional removed."""
+    return _settings(cls)
+
+
+@functools.cache  # resolving types takes most of the time of composing
+def _settings(cls: type) -> tuple[tuple[dataclasses.Field[Any], Any], ...]:
     hints = typing.get_type_hints(cls)
-    for f in dataclasses.fields(cls):
-        if "doc" in f.metadata:
-            yield f, _without_none(hints[f.name])
+    return tuple((f, _without_none(hints[f.name])) for f in dataclasses.fields(cls) if "doc" in f.metadata)
 
 
 def _without_none(kind: Any) -> Any:
