@@ -72,6 +72,7 @@ def _config(words: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     found = {
         "block": dict(BLOCKS[given.get("block", "xception")]),
         "data": {"name": "glyphs", "image_size": 32, "seed": 0},
+        "train": {"decay_depthwise": True},
     }
     for key, value in given.items():
         group, _, name = key.partition(".")

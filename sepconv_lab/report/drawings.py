@@ -141,7 +141,10 @@ OF_STUDY: dict[str, tuple[Drawing, ...]] = {
         "order", "Order at equal placements", "Orders compare only where norm and activation after each operation are "
         "equal. Thin lines join the two runs of a seed; bars are means.",
         lambda g: figures.order_at_placements(g.runs, allow_partial=True),
-    ),),
+    ), Drawing(
+        "order_no_residual", "The same without shortcuts", "The chain is the same, bracketed differently: what differs are its two "
+        "ends, pools and strides.", lambda g: figures.order_at_placements(g.runs, residual=False, allow_partial=True),
+    )),
     claims.MID_NORM: (Drawing(
         "grid", "Norm × activation", "Darker is more accurate. Below the accuracy: ln error against the baseline; the "
         "half-widths hold together; * where zero is left out.",

@@ -16,6 +16,7 @@ from . import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+DECAY = "train.decay_depthwise"
 NAMES = {"block.mid_norm": "norm between the operations", "block.mid_act": "activation between the operations"}
 
 
@@ -31,14 +32,18 @@ def norm_activation_grid(
 ) -> Axes:
     """One cell a combination of two factors (rows, columns): accuracy in per cent, and ln error against `baseline`.
 
+    Arms whose depthwise kernels decay otherwise than the baseline's are left out.
+
     Darker is more accurate. The half-width after ± is Bonferroni's over the grid; "*" where its interval leaves out
     zero.
     """
     chosen = checks.of_study(runs, study)
+    checks.of_variants(chosen, [baseline])
+    if DECAY in chosen.columns:
+        chosen = chosen[chosen[DECAY] == chosen.loc[chosen["variant"] == baseline, DECAY].iloc[0]]
     known = cells(chosen, factors)
     variants = list(known.values())
     wide, _ = outcomes.table(chosen, variants, metric, allow_partial=allow_partial)
-    checks.of_variants(chosen, [baseline])
     rows, columns = ([*dict.fromkeys(c[i] for c in known)] for i in (0, 1))
     accuracy = np.full((len(rows), len(columns)), np.nan)
     level = bonferroni(0.95, len(variants) - 1)

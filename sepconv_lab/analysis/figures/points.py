@@ -47,16 +47,20 @@ def order_at_placements(
     runs: pd.DataFrame,
     *,
     study: str = ORDER,
+    residual: bool = True,
     metric: str = outcomes.PRIMARY,
     ax: Axes | None = None,
     allow_partial: bool = False,
 ) -> Axes:
     """Both orders at each equal (after_depthwise, after_pointwise); thin lines join the two runs of a seed.
 
+    residual: of the arms with shortcuts, or of those without.
     Orders are comparable only at equal placements (claim C5). Raises BadInput where a placement has one order only.
     """
     chosen = checks.of_study(runs, study)
     checks.columns(chosen, ("after_depthwise", "after_pointwise", "block.order"))
+    if "block.residual" in chosen.columns:
+        chosen = chosen[chosen["block.residual"].astype(bool) == residual]
     wide = _errors(chosen, metric, allow_partial)
     keys = chosen.groupby("variant", sort=False)[["after_depthwise", "after_pointwise", "block.order"]].first()
     orders = ("depthwise_first", "pointwise_first")
