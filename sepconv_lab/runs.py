@@ -7,18 +7,22 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .config import BadInput, bounded
 from .config.fields import as_typed
 from .config.messages import unknown
 from .config.overrides import check_given_once
+from .console.drawing import into_files, styled
 from .console.streams import exit_with
 from .console.tables import print_table
 from .record.manifest import MARK, SEALED
 from .record.metrics import PRIMARY, PRIMARY_RAW, SELECTION, SELECTION_RAW, shown
 from .record.record import Busy, records
 from .record.runs import Run, chosen, differences, find, load, load_all, readable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Run", "differences", "find", "load", "load_all", "plot"]
 
@@ -163,16 +167,21 @@ def _plot(args: argparse.Namespace) -> None:
 
 def plot(run: Run, path: Path) -> Path:
     """Draw a run's curves, accuracy and loss, over its epochs into an image file."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
+    into_files()
     history = run.history()
     if history.empty:
         raise BadInput(f"{run.record.path} has no metrics yet")
+    with styled({"text.parse_math": False}):
+        _draw(run, history, path)
+    return path
+
+
+def _draw(run: Run, history: pd.DataFrame, path: Path) -> None:
+    from matplotlib.figure import Figure
+
     drawn = shown("curves")
-    figure, axes = plt.subplots(1, len(drawn), figsize=(4.5 * len(drawn), 3.4), layout="constrained")
+    figure = Figure(figsize=(4.5 * len(drawn), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(drawn))
     styles = {
         "train": ("0.6", "-"),
         "val": ("#0072B2", "-"),
@@ -205,8 +214,6 @@ def plot(run: Run, path: Path) -> Path:
         fontsize=10,
     )
     figure.savefig(path, dpi=150)
-    plt.close(figure)
-    return path
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..config import BadInput, Form, InceptionBlockConfig, Order, XceptionBlockConfig
+from ..console.drawing import into_files
 from ..console.streams import exit_with
 
 TOWERS = 4
@@ -80,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
     parser.add_argument("--format", choices=["svg", "png"], default="svg")
     options = parser.parse_args(arguments)
+    into_files()
     from .drawings import draw_all
 
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+
+from ..console.drawing import styled
 
 COLOURS = {"pointwise": "#cfe3f3", "spatial": "#fbdcb8", "other": "#ececec", "between": "#ffffff"}
 """1x1 convolutions, convolutions over space, pools and joints, what stands between."""
@@ -160,7 +161,7 @@ def draw_all(folder: Path, kind: str = "svg") -> list[Path]:
     """Write every figure into the folder and return the paths. Equal bytes for equal versions of matplotlib."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    with matplotlib.rc_context({"svg.hashsalt": "sepconv_lab", "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
+    with styled({"svg.hashsalt": "sepconv_lab", "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
         for name, draw in FIGURES.items():
             paths.append(folder / f"{name}.{kind}")
             draw().figure.savefig(paths[-1], dpi=150, metadata={"Date": None} if kind == "svg" else None)

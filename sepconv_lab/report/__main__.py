@@ -10,6 +10,7 @@ from pathlib import Path
 from ..analysis.read import load
 from ..analysis.read.load import Place
 from ..config import BadInput
+from ..console.drawing import into_files
 from ..console.streams import exit_with
 from ..record.plan import Plan
 
@@ -42,6 +43,8 @@ def chosen(study: str, place: Place, label: str | None, plan: str | None) -> Pla
 def write(study: str, place: Place, label: str | None = None, plan: str | None = None, to: str | None = None) -> Path:
     """Read one plan's results and write its page; returns where: `to`, or report.html beside the plan. Raises BadInput."""
     from ..disk import write_atomically
+
+    into_files()
     from .page import page
 
     one = chosen(study, place, label, plan)

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib
 from markupsafe import Markup, escape
 
 from ..analysis.figures import style
+from ..console.drawing import styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def svg(drawn: Axes, key: str, label: str) -> Markup:
     assert figure is not None
     out = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with matplotlib.rc_context(style.RC):
+    with styled(style.RC):
         figure.savefig(out, format="svg", metadata=nothing)
     text = out.getvalue()
     text = text[text.index("<svg") :]
@@ -57,6 +57,7 @@ def word(name: str) -> str:
 @functools.cache
 def font(characters: str) -> str:
     """The figures' font with these characters and ASCII alone, as the content of a `data:` URL."""
+    import matplotlib
     from fontTools import subset
 
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / FONT

@@ -114,7 +114,7 @@ def test_a_run_is_small_however_long_it_was(here: Path) -> None:
     events["val_ema/top1"] = np.where(step % 100, np.nan, draw.random(len(step)))
     (candidate,) = Records("runs").candidates(made.run_id(made.FIGURE10, "none", 0))
     long = predict(Path("runs") / str(candidate.row["run_id"]), images=10_000)
-    files = singles.encode(Candidate(candidate.row, 1.0, lambda: (events, False), lambda: long))
+    files = singles.encode(Candidate(candidate.row, 1.0, lambda: (events, False), predictions=lambda: long))
     json_, npz = (next(len(data) for name, data in files.items() if name.endswith(end)) for end in (".json", ".npz"))
     assert npz < 14 * 2**10
     assert json_ + npz < 40 * 2**10
@@ -183,8 +183,8 @@ def test_the_same_records_give_the_same_bytes(here: Path) -> None:
         path.touch()
     assert bytes_of(export(made.FIGURE10, to="b")) == first
     assert bytes_of(export(made.FIGURE10, to="a")) == first
-    assert {name.partition("/")[0] for name in first} == {"export.json", "plan.json", "runs"}
-    assert len(first) == 2 + 2 * 9
+    assert {name.partition("/")[0] for name in first} == {"export.json", "plan.json", "preregistration.md", "runs"}
+    assert len(first) == 3 + 2 * 9
 
 
 def test_nothing_names_the_machine(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_results_of_another_schema_are_refused(here: Path) -> None:
         load_runs("experiments")
 
 
-@pytest.mark.parametrize("written", range(7))
+@pytest.mark.parametrize("written", range(8))
 def test_an_export_that_breaks_off_leaves_whole_runs(here: Path, monkeypatch: pytest.MonkeyPatch, written: int) -> None:
     """Whatever the number of files written before the end: each run is there or missing, and the next export completes them."""
     whole = load_runs()
@@ -305,9 +305,9 @@ def test_an_export_that_breaks_off_leaves_whole_runs(here: Path, monkeypatch: py
     monkeypatch.setattr(disk, "write_atomically", breaks)
     with pytest.raises(KeyboardInterrupt):
         export(made.FIGURE10)
-    if written >= 2:
+    if written >= 3:  # the page of the plan, the plan, and what vouches for it
         read = load_runs("experiments", allow_partial=True)
-        assert (read["status"] == "finished").sum() == (written - 2) // 2
+        assert (read["status"] == "finished").sum() == (written - 3) // 2
     monkeypatch.undo()
     monkeypatch.chdir(here)
     export(made.FIGURE10)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ...console.drawing import styled
 from ..claims.where import where
 
 if TYPE_CHECKING:
@@ -115,32 +116,29 @@ def legend_rows(labels: Iterable[str], most: int = 22) -> tuple[int, int]:
 @contextmanager
 def drawing(ax: Axes | None = None, size: tuple[float, float] = (HALF, 2.4)) -> Iterator[Axes]:
     """The axes to draw into, in this style: `ax`, or those of a new figure of `size` inches. Leaves no global state."""
-    import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(RC):
+    with styled(RC):
         yield Figure(figsize=size, layout="constrained").add_subplot() if ax is None else ax
 
 
 def panels(count: int, size: tuple[float, float] = (FULL, 2.4)) -> tuple[Figure, list[Axes]]:
     """A new figure with panels side by side, each with scales of its own."""
-    import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(RC):
+    with styled(RC):
         figure = Figure(figsize=size, layout="constrained")
         return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
 
 def save(drawn: Axes | Figure, path: str | Path) -> Path:
     """Write a figure; the suffix decides the format. svg and pdf keep text as text; same data, same bytes."""
-    import matplotlib
     from matplotlib.figure import Figure
 
     figure = drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
     assert figure is not None
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(Path(path).suffix, {})
-    with matplotlib.rc_context(RC):
+    with styled(RC):
         figure.savefig(path, metadata=dates)
     return Path(path)
 

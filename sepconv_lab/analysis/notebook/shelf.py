@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ...config import BadInput
+from ...console.drawing import styled
 from ...record.plan import Plan
 from .. import figures
 from ..claims import board
@@ -180,11 +181,9 @@ def _called(make: Callable[..., Any], result: Result, arguments: Sequence[Any], 
 
 def _data(ax: Axes) -> str:
     """A `data:` address of the drawing as SVG; letters as outlines, for an image sees no fonts of the page."""
-    import matplotlib
-
     figure = ax.get_figure(root=True)
     assert figure is not None
     out = io.BytesIO()
-    with matplotlib.rc_context({**figures.style.RC, "svg.fonttype": "path"}):
+    with styled({**figures.style.RC, "svg.fonttype": "path"}):
         figure.savefig(out, format="svg", metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode()
