@@ -28,6 +28,13 @@ def crash_point(name: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def cache_dir() -> Path:
+    """`$SEPCONV_LAB_CACHE`, or `sepconv_lab` in `$XDG_CACHE_HOME`, or in `~/.cache`."""
+    if own := os.environ.get("SEPCONV_LAB_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sepconv_lab"
+
+
 @contextmanager
 def replacing(path: Path, point: str = "", *, previous: Path | None = None, shared: bool = False) -> Iterator[BinaryIO]:
     """A file to write that takes the name `path` only once it is complete and on disk; until then the old one stays.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from .console.tables import print_table
 from .record.manifest import MARK, SEALED
 from .record.metrics import PRIMARY, PRIMARY_RAW, SELECTION, SELECTION_RAW, shown
 from .record.record import Busy, records
-from .record.runs import Run, chosen, differences, find, load, load_all, readable
+from .record.runs import Run, chosen, differences, find, listed, load, load_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,21 +38,23 @@ def _short(value: Any) -> str:
     return text[:12] if len(text) >= 40 and " " not in text else text  # a digest, a commit
 
 
+def _varies(columns: Sequence[Mapping[str, Any]], key: str) -> bool:
+    values = [c.get(key) for c in columns]
+    return values.count(values[0]) < len(values) and len({as_typed(v) for v in values}) > 1
+
+
 def _list(args: argparse.Namespace) -> None:
     for word in args.where:
         if "=" not in word:
             raise BadInput(f"{word}: not a filter; write column=value, e.g. block.mid_act=relu")
     check_given_once(args.where)
-    runs, problems = readable(args.runs_dir)
+    runs, problems = listed(args.runs_dir)
     found = chosen(runs, dict(w.split("=", 1) for w in args.where))
     if not found and not problems:
         print(f"no records in {args.runs_dir} match")
         return
-    varied = [
-        k
-        for k in (found[0].columns if found else ())
-        if len({as_typed(r.columns.get(k)) for r in found}) > 1 and not k.startswith("wandb.")
-    ]
+    columns = [run.columns for run in found]
+    varied = [k for k in (columns[0] if columns else ()) if not k.startswith("wandb.") and _varies(columns, k)]
     if args.columns:
         varied = args.columns.split(",")
         for key in varied:

@@ -18,20 +18,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..disk import crash_point, locked, replacing
+from ..disk import cache_dir, crash_point, locked, replacing
 
 Images = npt.NDArray[np.uint8]
 IN_MEMORY = 2 << 30
 """Arrays up to this many bytes are read into memory, larger ones are mapped."""
 _TRAILER = 64
 _verified: set[tuple[str, int, int, int]] = set()
-
-
-def cache_dir() -> Path:
-    """`$SEPCONV_LAB_CACHE`, or `sepconv_lab` in `$XDG_CACHE_HOME`, or in `~/.cache`."""
-    if own := os.environ.get("SEPCONV_LAB_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sepconv_lab"
 
 
 def key(*parts: object) -> str:

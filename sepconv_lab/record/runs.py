@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import BadInput, RunConfig, flat, registry, settings
+from ..config import BadInput, RunConfig, flat, placements, registry, settings
 from ..config.fields import as_typed, dotted
 from ..config.identity import WHERE, run_id
 from ..config.messages import unknown
 from ..config.overrides import values
 from ..config.structured import from_record
 from ..console.say import say
+from ..disk import cache_dir
+from . import index
 from .record import PARTS, SCHEMA, Record, records
 
 if TYPE_CHECKING:
@@ -146,7 +149,56 @@ def readable(runs_dir: str | Path) -> tuple[list[Run], list[str]]:
     return found, problems
 
 
-def chosen(found: Sequence[Run], where: Mapping[str, str]) -> list[Run]:
+@dataclass(frozen=True)
+class Listed:
+    """An ended record as a list shows it: what `index.KEPT` keeps of its summary, and its configuration unread by OmegaConf."""
+
+    record: Record
+    entry: index.Entry
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.entry.summary
+
+    @cached_property
+    def columns(self) -> dict[str, Any]:
+        """The configuration by dotted names, and what follows from its block."""
+        return self.entry.columns | self._alike("block", repr(self.entry.config.get("block")))[1]
+
+    @property
+    def resolved(self) -> RunConfig | None:
+        """A configuration with the same kinds of settings."""
+        names = [(self.entry.config.get(g) or {}).get("name") for g in registry.CONFIGS]
+        return self._alike("names", repr(names))[0]
+
+    def _alike(self, what: str, key: str) -> tuple[RunConfig | None, dict[str, Any]]:
+        if (what, key) not in _ALIKE:
+            try:
+                config = from_record(self.entry.config)
+                _ALIKE[what, key] = config, placements(config.block)
+            except BadInput:
+                _ALIKE[what, key] = None, {}
+        return _ALIKE[what, key]
+
+
+_ALIKE: dict[tuple[str, str], tuple[RunConfig | None, dict[str, Any]]] = {}
+
+
+def listed(runs_dir: str | Path) -> tuple[list[Run | Listed], list[str]]:
+    """`readable`, but quickly: of ended runs with a manifest only what a list shows, from the user's cache where it is there."""
+    found: list[Run | Listed] = []
+    problems = []
+    for record, entry in index.every(runs_dir, cache_dir()):
+        try:
+            if isinstance(entry, BadInput):
+                raise entry
+            found.append(load(record.path) if entry is None else Listed(record, entry))
+        except BadInput as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def chosen(found: Sequence[Any], where: Mapping[str, str]) -> list[Any]:
     """The runs with these values, compared as what they are: 2e-1 is 0.2. Raises BadInput for what no setting allows."""
     left = list(found)
     for key, word in where.items():

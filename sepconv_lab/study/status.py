@@ -14,6 +14,8 @@ from ..config import BadInput, bounded
 from ..config.messages import first_line
 from ..console.progress import duration
 from ..console.tables import print_table
+from ..disk import cache_dir
+from ..record.index import Index
 from ..record.plan import Plan, PlannedRun
 from ..record.record import Record
 from .job import Note
@@ -43,9 +45,11 @@ def sources_of(runs_dir: str | Path) -> list[Source]:
 def states(plan: Plan, runs_dir: str | Path) -> list[State]:
     """The state of every run of a plan, in its order; `waiting`: never attempted. Committed results count as finished."""
     root, folder, sources = Path(runs_dir), plan.folder(runs_dir), sources_of(runs_dir)
+    index = Index(root, cache_dir())
     there = {entry.name for entry in os.scandir(root)} if root.is_dir() else set()
     noted = {p.stem for p in (folder / "notes").glob("*.txt")}
-    found = (_state(run, root, folder, str(run.run_id) in there, str(run.run_id) in noted) for run in plan.runs)
+    found = [_state(run, index, folder, str(run.run_id) in there, str(run.run_id) in noted) for run in plan.runs]
+    index.save()
     return [s if s.status in (*DONE, "diverged", "running") else _elsewhere(s, sources) for s in found]
 
 
@@ -66,11 +70,12 @@ def _elsewhere(state: State, sources: Sequence[Source]) -> State:
     return state
 
 
-def _state(run: PlannedRun, root: Path, folder: Path, there: bool, noted: bool) -> State:
-    record = Record(root, str(run.run_id))
+def _state(run: PlannedRun, index: Index, folder: Path, there: bool, noted: bool) -> State:
+    record = Record(index.runs_dir, str(run.run_id))
     if there:
         try:
-            summary = record.summary()
+            known = index.read(record)
+            summary = record.summary() if known is None else known.summary
         except BadInput as error:
             return State(run, "failed", record.path, first_line(error))
         status = str(summary["status"]) if summary else ("running" if record.is_locked() else "interrupted")
