@@ -39,6 +39,7 @@ shelf       committed results as the notebooks show them
 
 from . import figures, paper
 from .claims import board, contrasts, of_the_paper as claims, rules, verdicts
+from .notebook import shelf
 from .paper import tables
 from .read import export, frames, load
 from .read.load import load_history, load_plans, load_runs
@@ -61,5 +62,5 @@ from .stats import (
 __all__ = [
     "aa", "board", "checks", "claims", "contrasts", "convergence", "decisions", "effects", "export", "factorial", "figures",
     "frames", "intervals", "load", "load_history", "load_plans", "load_runs", "looks", "outcomes", "paper", "pareto",
-    "power", "rules", "strata", "tables", "variance", "verdicts",
+    "power", "rules", "shelf", "strata", "tables", "variance", "verdicts",
 ]  # fmt: skip

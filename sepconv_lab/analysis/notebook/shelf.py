@@ -67,7 +67,7 @@ class Panels:
 
     def _repr_html_(self) -> str:
         images = "".join(f'<img style="width:{WIDTH}em;max-width:100%" src="{_data(ax)}">' for ax in self.drawn)
-        paragraph = f"<p>{html.escape(self.sentence)}</p>" if self.sentence else ""
+        paragraph = f"<p>{html.escape(self.sentence, quote=False)}</p>" if self.sentence else ""
         return f'{paragraph}<div style="display:flex;flex-wrap:wrap;gap:1em;background:white">{images}</div>'
 
 
