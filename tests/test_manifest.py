@@ -59,6 +59,21 @@ def test_a_finished_run_vouches_for_every_file_and_for_its_id(record: Record) ->
     assert main(["--runs-dir", str(record.runs_dir), "verify"]) == 0
 
 
+def test_a_run_that_never_read_the_test_split_needs_no_predictions(tmp_path: Path) -> None:
+    """Of a tuning stage: it is whole without them. An early record may even lack its metrics."""
+    name = made.run_id("a", "b", 0)
+    told = made.summary(name, None) | {"metrics": {"val/top1": 0.5}}
+    record = made.write_record(tmp_path, name, made.config(), told, [{"step": 1}])
+    (record.path / "predictions.npz").unlink()
+    made.reseal(record.path)
+    record.summary(full=True)
+    record.check_results()
+    made.unseal(record.path)
+    path = record.path / "summary.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "metrics"}))
+    record.check_results()
+
+
 def test_a_copy_with_other_times_is_the_same_record(record: Record) -> None:
     for path in record.path.rglob("*"):
         os.utime(path, ns=(1, 1))

@@ -101,13 +101,15 @@ class Record:
         summary = self.summary()
         if summary is None or summary["status"] != "finished":
             return
+        metrics = summary.get("metrics") or {}
+        tested = any(k.startswith("test") for k in metrics)  # tuning runs are not
+        needed = (self.has_manifest() and tested) or (
+            self.path / predictions.NAME
+        ).exists()  # early records may have none
         try:
-            differ = predictions.contradicted(summary["metrics"], self.events())
-            tested = any(k.startswith("test") for k in summary["metrics"])  # tuning runs are not
-            if (self.has_manifest() and tested) or (
-                self.path / predictions.NAME
-            ).exists():  # early records may have none
-                differ += predictions.disagreements(self.path, summary["metrics"])
+            differ = predictions.contradicted(metrics, self.events())
+            if needed:
+                differ += predictions.disagreements(self.path, metrics)
         except BadInput as error:
             raise Altered(str(error)) from error
         if differ:
