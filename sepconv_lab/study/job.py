@@ -27,32 +27,32 @@ def task(cfg: DictConfig) -> None:
 def carry_out(launch: str | Path, job: int) -> None:
     """Carry out one run of a launch from the frozen plan alone; whatever goes wrong ends in its record or in a note.
 
-    A run that was told to stop stops the launch too; on a cluster, where each is a job of its own, it raises
+    A run that was asked to stop stops the launch too; on a cluster, where each is a job of its own, it raises
     KeyboardInterrupt instead.
     """
     path = Path(launch)
-    told = bounded.parse_json(bounded.read_bytes(path, bounded.LARGE))
-    if told["alone"]:
+    settings = bounded.parse_json(bounded.read_bytes(path, bounded.LARGE))
+    if settings["alone"]:
         with time_limit():
-            _carry_out(path, told, job, lambda: False)
+            _carry_out(path, settings, job, lambda: False)
         return
-    sign = sign_of(path, told["launcher"])
+    sign = sign_of(path, settings["launcher"])
     with sign.around_job():
         if not sign.is_up():
-            _carry_out(path, told, job, sign.is_up)
+            _carry_out(path, settings, job, sign.is_up)
 
 
 def sign_of(path: Path, launcher: int) -> StopSign:
     return StopSign(path.with_suffix(".stop"), launcher)
 
 
-def _carry_out(path: Path, told: Mapping[str, Any], job: int, should_stop: Callable[[], bool]) -> None:
+def _carry_out(path: Path, settings: Mapping[str, Any], job: int, should_stop: Callable[[], bool]) -> None:
     plan = read_plan(path.parent / "plan.json")
-    planned = plan.runs[told["runs"][job]]
+    planned = plan.runs[settings["runs"][job]]
     note = Note(path.parent, planned)
     note.clear()
     try:
-        summary = _run(plan, planned, told, told["threads"][job], should_stop)
+        summary = _run(plan, planned, settings, settings["threads"][job], should_stop)
     except Busy:
         return  # another process is at it
     except KeyboardInterrupt:
@@ -61,8 +61,8 @@ def _carry_out(path: Path, told: Mapping[str, Any], job: int, should_stop: Calla
         words = str(error) if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
         note.write(words, traceback.format_exc())
         return
-    if told["export"]:
-        _export(told["export"], told["runs_dir"], str(planned.run_id))
+    if settings["export"]:
+        _export(settings["export"], settings["runs_dir"], str(planned.run_id))
     if summary.get("stopped"):
         raise KeyboardInterrupt
 
@@ -79,13 +79,15 @@ def _export(folder: str, runs_dir: str, run_id: str) -> None:
 
 
 def _run(
-    plan: Plan, planned: PlannedRun, told: Mapping[str, Any], threads: int | None, should_stop: Callable[[], bool]
+    plan: Plan, planned: PlannedRun, settings: Mapping[str, Any], threads: int | None, should_stop: Callable[[], bool]
 ) -> dict[str, Any]:
     from ..training.job import record_of, run
 
-    registry.import_user_modules(told["imports"])  # of the study file and the command line, which the plan agreed with
-    execution = told["execution"] | ({"train.threads": threads} if threads else {})
-    config = plan.config(planned, told["runs_dir"], execution)
+    registry.import_user_modules(
+        settings["imports"]
+    )  # of the study file and the command line, which the plan agreed with
+    execution = settings["execution"] | ({"train.threads": threads} if threads else {})
+    config = plan.config(planned, settings["runs_dir"], execution)
     record, _ = record_of(config)
     if record.run_id != planned.run_id:
         raise BadInput(

@@ -38,7 +38,7 @@ GRACE = 20.0
 IN_VAIN = 4
 """Launches in a row that break down before any run has begun, after which no further one is tried."""
 ARRAY = 1000
-"""Jobs of one launch on a cluster: Slurm takes 1001 in an array unless it is told otherwise."""
+"""Jobs of one launch on a cluster: Slurm takes 1001 in an array unless it is configured otherwise."""
 
 
 class Stopped(Exception):
@@ -66,7 +66,7 @@ class Supervisor:
         self.on_cluster = self.kind.startswith("submitit")
 
     def go(self, runs: Sequence[int]) -> None:
-        """Launch runs (indices into the plan's). Raises Stopped when told to stop."""
+        """Launch runs (indices into the plan's). Raises Stopped when asked to stop."""
         waiting, struck, in_vain = list(runs), set[int](), 0
         while waiting:
             before = {i: self._attempts(i) for i in waiting}
@@ -93,14 +93,14 @@ class Supervisor:
     def _launch(self, runs: Sequence[int], before: Mapping[int, int]) -> bool:
         """One launch; whether the launcher broke down. Raises Stopped, or BadInput if a cluster takes no jobs."""
         number = sum(1 for _ in self.folder.glob("launch-*.json")) + 1
-        told = {
+        settings = {
             "runs": list(runs), "threads": [self.threads.get(i) for i in runs], "imports": list(self.plan.imports),
             "runs_dir": plain(self.runs_dir), "execution": dict(self.execution or {}), "launcher": os.getpid(),
             "alone": self.on_cluster, "export": str(self.export.absolute()) if self.export else None,
         }  # fmt: skip
         path = self.folder / f"launch-{number}.json"
         sign = sign_of(path, os.getpid())
-        write_atomically(path, json.dumps(told).encode())
+        write_atomically(path, json.dumps(settings).encode())
         jobs = ",".join(map(str, range(len(runs))))
         mine = path.with_suffix("")
         collapsed = False
