@@ -207,7 +207,8 @@ def _own_study() -> Frames:
 
 def test_factors_are_drawn_as_main_effects_and_interactions() -> None:
     runs, history, plan = planned("mid_norm", claim=None)
-    factors = {"block.mid_norm": ["false", "true"], "block.mid_act": ["none", "relu", "elu"]}
+    factors = {"block.mid_norm": ["false", "true"], "block.mid_act": ["none", "relu", "elu"],
+               "train.decay_depthwise": ["true", "false"]}  # fmt: skip
     html = page(runs, history, plan | {"factors": factors})
     assert "Main effects and interactions" in words(html)
     assert "Not drawn" not in html
