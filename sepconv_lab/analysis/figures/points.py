@@ -60,7 +60,8 @@ def order_at_placements(
     chosen = checks.of_study(runs, study)
     checks.columns(chosen, ("after_depthwise", "after_pointwise", "block.order"))
     if "block.residual" in chosen.columns:
-        known = chosen.groupby("variant")["block.residual"].transform("first")  # a run that is still to come knows nothing
+        # A run that is still to come knows nothing of its variant.
+        known = chosen.groupby("variant")["block.residual"].transform("first")
         chosen = chosen[known.eq(residual).fillna(False).astype(bool)]
     wide = _errors(chosen, metric, allow_partial)
     keys = chosen.groupby("variant", sort=False)[["after_depthwise", "after_pointwise", "block.order"]].first()
