@@ -45,8 +45,17 @@ class Subject:
 
     @property
     def planned(self) -> int:
-        """Seeds."""
-        return len(self.plan.seeds)
+        """Seeds up to the look under way."""
+        return int(self.runs["seed"].nunique())
+
+    @property
+    def look(self) -> str:
+        """How far the study has come, e.g. "look 1 of 3 (5, 10, 20 seeds)"; empty for a plan of one look."""
+        looks = self.plan.looks
+        if len(looks) == 1:
+            return ""
+        number = next((i for i, seeds in enumerate(looks, 1) if seeds >= self.planned), len(looks))
+        return f"look {number} of {len(looks)} ({', '.join(map(str, looks))} seeds)"
 
     @cached_property
     def ended(self) -> pd.DataFrame:
@@ -121,7 +130,22 @@ def subject(runs: pd.DataFrame, history: pd.DataFrame, plan: Mapping[str, Any]) 
         more = pd.DataFrame([{"variant": r.variant, "seed": r.seed, "run_id": r.run_id, **keys} for r in absent])
         more = more.astype({c: rows[c].dtype for c in more.columns if c in rows.columns} if len(rows) else {})
         rows = pd.concat([rows, more], ignore_index=True) if len(rows) else more.astype({"seed": DTYPES["key"]})
-    return Subject(frozen, rows, history)
+    return Subject(frozen, _due(frozen, rows), history)
+
+
+def _due(plan: Plan, rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs that there are, and of the others those whose look has come.
+
+    The first look has all variants; a later one those of contrasts that were open, which are the variants with a run in it.
+    """
+    begun = rows[rows["status"] != "missing"]
+    due = {(v, s) for v in plan.variants for s in plan.seeds_of_look(0)}
+    for look in range(1, len(plan.looks)):
+        seeds = plan.seeds_of_look(look)
+        due |= {(v, s) for v in set(begun.loc[begun["seed"].isin(seeds), "variant"]) for s in seeds}
+    keep = [s != "missing" or pair in due for s, pair in
+            zip(rows["status"], zip(rows["variant"], rows["seed"], strict=True), strict=True)]  # fmt: skip
+    return rows[keep].reset_index(drop=True)
 
 
 def pair(contrast: Contrast) -> tuple[str, str] | None:
