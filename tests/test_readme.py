@@ -20,7 +20,7 @@ from sepconv_lab.study import load, make_plan
 from sepconv_lab.training.job import record_of
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "experiments" / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 TEXT = "\n".join(path.read_text() for path in PAGES)
 COMMITTED = committed.folders(ROOT / "experiments")
 PRINTED = re.compile(r"<!-- (python -m [^\n]*) -->\n(.*?)<!-- /python -->", re.S)

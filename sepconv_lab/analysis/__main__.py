@@ -60,8 +60,8 @@ def _print(found: board.Board, args: argparse.Namespace) -> None:
         return
     if args.latex:
         print(publish.as_latex(found))
-    elif args.markdown or args.brief:
-        print(show.as_markdown(found, show.BRIEF if args.brief else show.HEADER))
+    elif args.markdown or args.brief or args.page:
+        print(show.as_markdown(found, show.BRIEF if args.brief else show.WHOLE if args.page else show.HEADER))
     else:
         print(show.as_paragraphs(found) if args.verbose else show.as_text(found))
     if members is not None:
@@ -154,6 +154,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     shape = sub.add_mutually_exclusive_group()
     shape.add_argument("--markdown", action="store_true", help="as a Markdown table")
     shape.add_argument("--brief", action="store_true", help="the same without seeds and what is not shown")
+    shape.add_argument(
+        "--page", action="store_true", help="as the table of experiments/README.md: every part, and the paper's words"
+    )
     shape.add_argument("--verbose", action="store_true", help="every verdict as a paragraph, with all its parts")
     shape.add_argument("--json", action="store_true", help="for programs")
     shape.add_argument("--latex", action="store_true", help="as a LaTeX table (booktabs, tabularx)")

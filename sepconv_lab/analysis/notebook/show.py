@@ -71,14 +71,30 @@ BRIEF = ("claim", "verdict", "effect", "data and scale")
 """The columns of the README's table."""
 
 
+WHOLE = ("claim", "the paper", "verdict", "every part", "seeds", "data and scale", "report")
+"""The columns of the page of all results."""
+
+
 def as_markdown(board: Board, columns: Sequence[str] = HEADER) -> str:
     """The table in Markdown, some of its columns or all, then a list of what there is no verdict for."""
-    shown = [HEADER.index(column) for column in columns]
-    whole = [HEADER, tuple("---" for _ in HEADER), *(cells(j) for j in board.judged)]
-    rows = [[row[i] for i in shown] for row in whole]
+    rows = [list(columns), ["---"] * len(columns)]
+    for judged in board.judged:
+        values = dict(zip(HEADER, cells(judged), strict=True)) | _beside(judged)
+        rows.append([values[column] for column in columns])
     table = ["| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in row) + " |" for row in rows]
     notes = ["", *(f"- {note}" for note in board.notes)] if board.notes else []
     return "\n".join([*(table if board.judged else []), *notes])
+
+
+def _beside(judged: Judged) -> dict[str, str]:
+    """What the page of all results says more: the paper's words and effects, every part, and where the report is."""
+    v, plan = judged.verdict, judged.plan
+    parts = []
+    for part in v.parts:
+        paper = "" if part.contrast.paper is None else f" (the paper: {part.contrast.paper:+.3f})"
+        parts.append(f"{part.contrast.name}: {part.effect.text()}{paper}: {part.ruling.label}")
+    report = "" if plan is None else f"[{plan.label}]({plan.study}/results/{plan.label}/report.html)"
+    return {"the paper": v.claim.paper_says or "–", "every part": "<br>".join(parts), "report": report}
 
 
 def as_paragraphs(board: Board) -> str:
