@@ -14,9 +14,12 @@ import pandas as pd
 import pytest
 
 from sepconv_lab.analysis.claims import of_the_paper as claims, verdicts
+from sepconv_lab.analysis.read import committed
 from sepconv_lab.analysis.read.export import export
 from sepconv_lab.config import BadInput
 from sepconv_lab.report import __main__ as command, page, text
+from sepconv_lab.report.__main__ import write_all
+from sepconv_lab.report.subject import subject
 
 from .analysis import generated as made
 from .helpers import SMALL, cli
@@ -506,6 +509,40 @@ def test_a_page_shows_whole_in_chromium(browser: Tab, written: Path, width: int)
     runs_table = "document.querySelector('#runs .scroll')"
     if width == 390:
         assert browser.evaluate(f"{runs_table}.scrollWidth > {runs_table}.clientWidth")
+
+
+@pytest.mark.slow
+def test_the_page_of_all_results_is_made_of_committed_files(
+    browser: Tab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`report --all`: every committed plan with its verdict, no id twice, the committed page's bytes, whole at both widths."""
+    root = Path(__file__).parent.parent
+    monkeypatch.chdir(root)
+    made = write_all(str(tmp_path / "all.html"))
+    html = made.read_text()
+    assert html == (root / "experiments" / "report.html").read_text()
+    for folder in committed.folders(Path("experiments")):
+        assert f'id="{folder.parts[-3]}-{folder.name}"' in html
+    ids = re.findall(r'\bid="([^"]*)"', html)
+    assert len(ids) == len(set(ids))
+    assert "<script" not in html
+    for width in (1280, 390):
+        browser.open(made, width=width)
+        assert browser.errors == []
+        assert browser.requests == [made.as_uri()]
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        assert browser.evaluate(CUT) == []
+
+
+def test_only_the_runs_whose_look_has_come_are_due() -> None:
+    """After a first look the page is not partial; once a later one has begun, the variants in it are waited for, no others."""
+    new = {"schema": 2, "looks": [5, 10], "strata": None, "stop_when_supported": True, "beside": None}
+    runs, history, plan = planned(FIGURE10, seeds=10, **new)
+    g = subject(runs[runs["seed"] < 5], history, plan)
+    assert (len(g.open), g.planned, g.look) == (0, 5, "look 1 of 2 (5, 10 seeds)")
+    g = subject(runs[(runs["seed"] < 5) | ((runs["seed"] == 5) & (runs["variant"] != "relu"))], history, plan)
+    assert set(g.open["variant"]) == {"none", "elu"}
+    assert len(g.open) == 8
 
 
 @pytest.mark.slow

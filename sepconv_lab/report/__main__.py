@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..analysis.read import load
+from ..analysis.read import committed, load
 from ..analysis.read.load import Place
 from ..config import BadInput
 from ..console.drawing import into_files
@@ -42,8 +42,6 @@ def chosen(study: str, place: Place, label: str | None, plan: str | None) -> Pla
 
 def write(study: str, place: Place, label: str | None = None, plan: str | None = None, to: str | None = None) -> Path:
     """Read one plan's results and write its page; returns where: `to`, or report.html beside the plan. Raises BadInput."""
-    from ..disk import write_atomically
-
     into_files()
     from .page import page
 
@@ -51,7 +49,25 @@ def write(study: str, place: Place, label: str | None = None, plan: str | None =
     runs = load.load_runs(place, study=study, label=one.label, plan=one.plan_id, allow_partial=True)
     history = load.load_history(place, study=study, label=one.label, plan=one.plan_id, allow_partial=True)
     text = page(runs, history, one.values())
-    target = Path(to) if to else Path(one.path or "plan.json").parent / "report.html"
+    return _written(text, Path(to) if to else Path(one.path or "plan.json").parent / "report.html")
+
+
+def write_all(to: str | None = None) -> Path:
+    """Write the page of all committed results; returns where: `to`, or experiments/report.html. Raises BadInput."""
+    into_files()
+    from .page import page_of_all
+
+    results = []
+    for folder in committed.folders(EXPERIMENTS):
+        for one in load.load_plans(folder):
+            chosen = {"study": one.study, "label": one.label, "plan": one.plan_id, "allow_partial": True}
+            results.append((load.load_runs(folder, **chosen), load.load_history(folder, **chosen), one.values()))
+    return _written(page_of_all(results), Path(to) if to else EXPERIMENTS / "report.html")
+
+
+def _written(text: str, target: Path) -> Path:
+    from ..disk import write_atomically
+
     if target.is_dir():
         target /= "report.html"
     try:
@@ -65,7 +81,10 @@ def write(study: str, place: Place, label: str | None = None, plan: str | None =
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code: 0, or 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m sepconv_lab.report", description=__doc__)
-    parser.add_argument("study")
+    parser.add_argument("study", nargs="?")
+    parser.add_argument(
+        "--all", action="store_true", help="one page of all committed results (experiments/report.html)"
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--runs-dir", help="folder of the records (default: runs, if the study has a plan there)")
     where.add_argument("--results", help="folder of committed results (default: experiments/STUDY/results)")
@@ -73,7 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--plan", help="which plan, by id; a superseded one too")
     parser.add_argument("--to", help="file or folder to write (default: report.html beside the plan)")
     args = parser.parse_args(argv)
+    if (args.study is None) != args.all or (args.all and (args.runs_dir or args.results or args.label or args.plan)):
+        parser.error("name one study, or --all alone")
     try:
+        if args.all:
+            print(write_all(args.to))
+            return 0
         print(write(args.study, source(args.study, args.runs_dir, args.results), args.label, args.plan, args.to))
     except BadInput as error:
         print(error, file=sys.stderr)

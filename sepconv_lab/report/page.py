@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
@@ -11,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..analysis.claims.of_the_paper import CLAIMS
 from ..analysis.claims.where import where
 from ..analysis.stats import aa
 from ..config import BadInput
@@ -42,12 +45,57 @@ def page(runs: pd.DataFrame, history: pd.DataFrame, plan: Mapping[str, Any]) -> 
         g=g, plan=g.plan, text=text, prose=prose, css=Markup(_style()),
         font=font(characters(images)) if images else "",
         banners=prose.banners(g), where=where(g.runs), began=began,
-        seconds=float(g.runs["wall_time"].sum()) if "wall_time" in g.runs.columns else 0.0,
+        seconds=_seconds(g),
         aa=_false_differences(g), groups=drawn, speed=_speed(g) if began and len(g.variants) > 1 else None,
         results=tables.results(g), seeds=tables.seeds(g), paper_tables=tables.of_the_paper(g), limits=prose.limits(g),
         variants=tables.variants(g), failures=tables.failures(g), all_runs=tables.runs(g),
         environment=tables.environment(g), commands=tables.commands(g),
     ))  # fmt: skip
+
+
+Frames = tuple[pd.DataFrame, pd.DataFrame, Mapping[str, Any]]
+"""Runs, history and plan of one study's results, as `page` takes them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One plan on the page of all results."""
+
+    key: str
+    g: Subject
+    where: tuple[str, str, str]
+    seconds: float
+    panels: list[Panel]
+
+
+def page_of_all(results: Iterable[Frames]) -> str:
+    """All results as one self-contained page: questions, methods, verdicts with their figures, what contradicts, limits."""
+    parts = []
+    for runs, history, plan in results:
+        g = subject(runs, history, plan)
+        key = f"{g.plan.study}-{g.plan.label}"
+        stated = any(j.frozen for j in g.judged)
+        drawings = [*(effect_drawings(g)[:1] if stated else ()), *study_drawings(g)[:1], *curve_drawings(g)[:1]]
+        drawings = drawings if len(g.ended) else []
+        panels = [panel(dataclasses.replace(d, key=f"{key}-{d.key}"), g) for d in drawings]
+        parts.append(Part(key, g, where(g.runs), _seconds(g), panels))
+    parts.sort(key=lambda p: not any(j.frozen for j in p.g.judged))  # what states no claim comes last
+    if not parts:
+        raise BadInput("no committed results to make a page of")
+    ended = pd.concat([p.g.ended for p in parts]).drop_duplicates("run_id")
+    images = [p.image for part in parts for p in part.panels if p.image is not None]
+    judged = [(part, j) for part in parts for j in part.g.judged if j.frozen]
+    against = [(part, j) for part, j in judged if j.verdict.outcome == "contradicted" and j.verdict.claim.id in CLAIMS]
+    limits = dict.fromkeys(sentence for part in parts for sentence in prose.limits(part.g))
+    return str(_template("all.html.j2").render(
+        parts=parts, text=text, prose=prose, css=Markup(_style()), font=font(characters(images)) if images else "",
+        claims=len({j.verdict.claim.id for _, j in judged}), against=against, runs=len(ended),
+        seconds=float(ended["wall_time"].sum()), machines=list(dict.fromkeys(p.where[2] for p in parts)), limits=list(limits),
+    ))  # fmt: skip
+
+
+def _seconds(g: Subject) -> float:
+    return float(g.runs["wall_time"].sum()) if "wall_time" in g.runs.columns else 0.0
 
 
 def _panels(drawings: list[Drawing], g: Subject) -> list[Panel]:
@@ -80,10 +128,10 @@ def _style() -> str:
 
 
 @functools.cache
-def _template() -> Any:
+def _template(name: str = "page.html.j2") -> Any:
     environment = Environment(
         loader=PackageLoader("sepconv_lab.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["typeset"] = text.typeset
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)
