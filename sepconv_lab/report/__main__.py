@@ -60,8 +60,9 @@ def write_all(to: str | None = None) -> Path:
     results = []
     for folder in committed.folders(EXPERIMENTS):
         for one in load.load_plans(folder):
-            chosen = {"study": one.study, "label": one.label, "plan": one.plan_id, "allow_partial": True}
-            results.append((load.load_runs(folder, **chosen), load.load_history(folder, **chosen), one.values()))
+            runs = load.load_runs(folder, study=one.study, label=one.label, plan=one.plan_id, allow_partial=True)
+            history = load.load_history(folder, study=one.study, label=one.label, plan=one.plan_id, allow_partial=True)
+            results.append((runs, history, one.values()))
     return _written(page_of_all(results), Path(to) if to else EXPERIMENTS / "report.html")
 
 
