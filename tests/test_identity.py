@@ -263,7 +263,9 @@ def test_the_ids_of_committed_runs_are_reproduced(folder: Path) -> None:
     """Of every run in `experiments/`, from the configuration that its plan froze and from the command that repeats it."""
     export = committed.read(folder)
     rows = {(row["variant"], row["seed"]): row for row in export.rows}
-    for run in export.plan.runs:
+    ended = [run for run in export.plan.runs if rows.get((run.variant, run.seed), {}).get("command")]
+    assert len(ended) > 10  # those of later looks are still to come
+    for run in ended:
         row = rows[run.variant, run.seed]
         for config in (export.plan.config(run, "runs"), compose(shlex.split(row["command"])[3:])):
             assert run_id(config, row["data_digest"]) == run.run_id == row["run_id"], identity(

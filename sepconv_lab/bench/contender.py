@@ -67,7 +67,7 @@ class Contender:
             self._process.stdin.flush()
         answer = self._answer()
         if "absent" in answer:
-            raise Ended(answer["absent"])
+            raise Ended(self.name, answer["absent"])
         return answer
 
     @property

@@ -12,7 +12,11 @@ Turn = Callable[[], float]
 
 
 class Ended(RuntimeError):
-    """A contender's process ended before its turn did; the message says how."""
+    """A contender's process ended before its turn did; `why` says how."""
+
+    def __init__(self, name: str, why: str):
+        super().__init__(f"{name}: {why}")
+        self.why = why
 
 
 def interleaved(turns: Mapping[str, Turn], rounds: int) -> tuple[dict[str, list[float]], dict[str, str]]:
@@ -29,7 +33,7 @@ def interleaved(turns: Mapping[str, Turn], rounds: int) -> tuple[dict[str, list[
             try:
                 seconds[name].append(turn())
             except Ended as error:
-                ended[name] = str(error)
+                ended[name] = error.why
     return {name: each for name, each in seconds.items() if name not in ended}, ended
 
 
