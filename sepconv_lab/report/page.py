@@ -77,7 +77,8 @@ def page_of_all(results: Iterable[Frames]) -> str:
         stated = any(j.frozen for j in g.judged)
         drawings = [*(effect_drawings(g)[:1] if stated else ()), *study_drawings(g)[:1], *curve_drawings(g)[:1]]
         drawings = drawings if len(g.ended) else []
-        panels = [panel(dataclasses.replace(d, key=f"{key}-{d.key}"), g) for d in drawings]
+        unique = {d.key: dataclasses.replace(d, key=f"{key}-{d.key}") for d in drawings}
+        panels = [panel(d, g) for d in unique.values()]
         parts.append(Part(key, g, where(g.runs), _seconds(g), panels))
     parts.sort(key=lambda p: not any(j.frozen for j in p.g.judged))  # what states no claim comes last
     if not parts:

@@ -34,6 +34,7 @@ def svg(drawn: Axes, key: str, label: str) -> Markup:
     out = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with styled(style.RC):
+        style.lay_out(figure)
         figure.savefig(out, format="svg", metadata=nothing)
     text = out.getvalue()
     text = text[text.index("<svg") :]

@@ -185,10 +185,6 @@ def pareto_front(
         ax.legend(loc="upper left", bbox_to_anchor=(0, -0.22), ncols=columns, borderaxespad=0, columnspacing=1,
                   handletextpad=0.2)  # fmt: skip
         style.note(ax, chosen)
-        figure = ax.get_figure(root=True)
-        assert figure is not None
-        # A tall legend shrinks the axes, which changes the ticks and the width of their labels: the layout takes two passes.
-        figure.draw_without_rendering()
         return ax
 
 

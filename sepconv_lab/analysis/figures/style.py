@@ -139,8 +139,15 @@ def save(drawn: Axes | Figure, path: str | Path) -> Path:
     assert figure is not None
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(Path(path).suffix, {})
     with styled(RC):
+        lay_out(figure)
         figure.savefig(path, metadata=dates)
     return Path(path)
+
+
+def lay_out(figure: Figure) -> None:
+    """A first pass of the layout; saving makes the second. A tall legend shrinks the axes, which changes the ticks and the
+    width of their labels, so that one pass cuts them."""
+    figure.draw_without_rendering()
 
 
 def note(ax: Axes, runs: pd.DataFrame) -> None:
