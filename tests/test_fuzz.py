@@ -44,7 +44,14 @@ DEAR = {
     "data.resize": ["0", "8", "40"],
     "model.width": ["0.1", "0.5", "0.3", "0", "-1", "1e-3"],
     "model.size": ["auto", "lab", "huge"],
-    "model.fc_width": ["1", "16", "0"],
+    "model.fc_width": ["1", "16", "0", "1000001"],
+    "model.fc_layers": ["0", "1", "2", "21", "-1"],
+    "model.features": ["null", "published", "1", "24", "0", "65537"],
+    "model.middle_repeats": ["null", "0", "1", "3", "-1", "201"],
+    "block.depth_multiplier": ["1", "2", "3", "0", "1025"],
+    "block.segments": ["channels", "1", "2", "7", "0", "65537"],
+    "block.towers": ["1", "2", "3", "0", "1025"],
+    "block.reduce": ["0.25", "1.0", "1.7", "0", "101"],
     "model.match": ["none", "params", "wrong"],
     "model.match_to": ["20000", "'block=conv'", "'block=cnv'", "0", "1", "abc"],
     "model.weights": ["nowhere", "null"],
@@ -60,6 +67,10 @@ DEAR = {
     "force": ["true", "false", "maybe"],
 }
 """Fields for which the edges of what is allowed would cost minutes, memory or the network: values to draw instead."""
+
+
+TEXTS = ("2026_11_27", "photos (1)", "日本", "a#1", "~/x", "a=b", "it's", "1e3", "x" * 300)
+"""Texts and paths that a grammar could read something else into."""
 
 
 def values(rng: random.Random, name: str, f: Any, kind: Any) -> str:
@@ -99,7 +110,7 @@ def values(rng: random.Random, name: str, f: Any, kind: Any) -> str:
         near = [e + s for e in edges for s in (0, *steps, -steps[0])] + ([default] if default is not None else [2])
         return str(rng.choice([*near, "channels"] if kind == Union[int, str] else near))
     if kind is str:
-        return rng.choice([str(default or "x"), "other", "image", "label", "train"])
+        return rng.choice([str(default or "x"), "other", "image", "label", "train", *TEXTS])
     return rng.choice(["[a,b]", "[]", "a"])
 
 

@@ -41,7 +41,7 @@ from ..record.record import Record
 from . import definition, estimate, tuning
 from .advance import How, advance
 from .current import Wanted, check_imports, described, fitting, planned_now, study_name
-from .definition import Study
+from .definition import Study, is_study
 from .frozen import freeze, frozen_plans
 from .planning import STAGES, make_plan
 from .power import print_power
@@ -89,11 +89,11 @@ def parse(words: Sequence[str]) -> Request:
     command, *rest = words
     if command not in COMMANDS:
         raise BadInput(unknown(command, command, COMMANDS))
-    named = [w for w in rest if "=" not in w and not w.startswith("-")]
+    named = [w for w in rest if not w.startswith("-") and ("=" not in w or is_study(w))]
     if command != "list" and len(named) != 1:
         raise BadInput(f"study {command} takes one study: a name as in `study list`, or a path; got {named or 'none'}")
     found = Request(command, named[0] if named else "")
-    check_given_once([w for w in rest if "=" in w and not w.startswith("-")])
+    check_given_once([w for w in rest if "=" in w and not w.startswith("-") and w not in named])
     for word in rest:
         key, _, value = word.partition("=")
         if word in named:

@@ -132,12 +132,23 @@ class Study:
 
 def find(name: str) -> Path:
     """The study file of a name or a path: a file, its folder, or a folder below `experiments/`. Raises BadInput."""
-    given = Path(name)
-    places = [given, given / "study.yaml", *(root / name / "study.yaml" for root in _roots())]
-    for place in places:
+    for place in _places(name):
         if place.is_file():
             return place
     raise BadInput(unknown(f"study {name}", name, [p.parent.name for p in shipped()]))
+
+
+def is_study(word: str) -> bool:
+    """Whether a word of the command line names a study, also one whose name looks like an override, such as `lr=0.1`."""
+    try:
+        return any(place.is_file() for place in _places(word))
+    except OSError:  # too long for a name
+        return False
+
+
+def _places(name: str) -> list[Path]:
+    given = Path(name)
+    return [given, given / "study.yaml", *(root / name / "study.yaml" for root in _roots())]
 
 
 def _roots() -> list[Path]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -43,15 +44,45 @@ MOST = 10_000
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML keeps the last of two equal keys; a study that lost a variant so would not say it."""
+    """YAML as a person means it: 1.2's plain values, so that `on` and 010 are texts and 2e-2 is a number; no key twice.
+
+    YAML keeps the last of two equal keys, and a study that lost a variant so would not say it. Keys are texts as they stand
+    there, also 1 and on; merge keys (`<<: *base`) work.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = set[Any]()
-        for key in (self.construct_object(k, deep=True) for k, _ in node.value):
-            if key in keys:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
-            keys.add(key)
+        for key, _ in node.value:
+            if key.tag == MERGE:
+                continue
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"
+            name = self.construct_object(key, deep=True)
+            if name in keys:
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} is given twice", node.start_mark)
+            keys.add(name)
+        self.flatten_mapping(node)
+        for key, _ in node.value:  # those that were merged
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
+
+
+MERGE = "tag:yaml.org,2002:merge"
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|nan)",
+        "-+0123456789.",
+    ),
+    ("merge", r"<<", "<"),
+):
+    _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first))
 
 
 class _Reader:
@@ -82,6 +113,8 @@ class _Reader:
                 )
         own, only, more = self.variants()
         baseline = self.raw.get("baseline")
+        if isinstance(baseline, (int, float)):
+            baseline = as_typed(baseline)  # a variant may be called 1
         if not isinstance(baseline, str):
             self.bad(f"baseline: name one of the variants: {', '.join(own)}")
             baseline = next(iter(own), "")
@@ -405,7 +438,7 @@ def seed_list(raw: Any) -> tuple[int, ...]:
     """6 -> 0 to 5; [3, 4] -> 3, 4; "0,1" as on a command line too. Raises BadInput for repeated or impossible ones."""
     if isinstance(raw, str):
         try:
-            raw = bounded.parse_yaml(raw if "," not in raw or raw.startswith("[") else f"[{raw}]")
+            raw = bounded.parse_yaml(raw if "," not in raw or raw.startswith("[") else f"[{raw}]", _StrictLoader)
         except bounded.Malformed as error:
             raise BadInput(f"seeds={raw}: {error}") from error
     if isinstance(raw, int) and not isinstance(raw, bool) and raw <= MOST:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+from pathlib import Path
+
 import pytest
 
 from sepconv_lab.config import BadInput
@@ -127,3 +131,106 @@ def test_settings_that_no_result_depends_on_are_known() -> None:
     ]
     assert all(map(is_execution, execution))
     assert not any(map(is_execution, identity))
+
+
+FILE = """
+question: Does it?
+base: [data.num_classes=5, data.images_per_class=4, data.eval_images_per_class=1, model.width=0.25]
+baseline: 1
+variants:
+  1: &one [train.weight_decay=1e-3]
+  on: [train.weight_decay=2e-3]
+  more: {<<: &shared {scales: [tiny]}, overrides: [train.weight_decay=3e-3]}
+  most: {<<: *shared, overrides: [train.weight_decay=4e-3]}
+claim: {id: own, contrasts: [on better than 1], smallest_effect: 2e-2}
+seeds: 2
+scales: {tiny: [train=smoke]}
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_yaml_is_read_as_a_person_means_it(tmp_path: Path, encoding: str) -> None:
+    """`on` and 1 are names as they stand there, 2e-2 is a number, `<<` merges; with a byte-order mark of either kind too."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "study.yaml").write_bytes(FILE.encode(encoding))
+    study = load(tmp_path / "mine")
+    assert list(study.variants) == ["1", "on", "more", "most"]
+    assert study.baseline == "1"
+    assert study.claim is not None
+    assert study.claim.smallest_effect == 0.02
+    assert study.claim.contrasts == ("on better than 1",)
+    assert {name: study.only[name] for name in ("more", "most")} == {"more": ("tiny",), "most": ("tiny",)}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("seeds: 2", "seeds: [010, 011]"), "seeds"),  # eight and nine in YAML 1.1
+        (("seeds: 2", "seeds: 1_0"), "seeds"),
+        (("  on: ", "  1: "), "'1' is given twice"),
+        (("<<: *shared", "<<: *nothing"), "nothing"),
+        (("question: Does it?", "question: 2026-11-27"), "own"),
+    ],
+)
+def test_yaml_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, change: tuple[str, str], words: str) -> None:
+    """No octal numbers, no digits with underscores, no name twice; a date is a text."""
+    (tmp_path / "study.yaml").write_text(FILE.replace(*change))
+    if words == "own":
+        assert load(tmp_path).question == "2026-11-27"
+        return
+    with pytest.raises(BadInput, match=words):
+        load(tmp_path)
+
+
+def test_a_file_in_latin_1_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_bytes(FILE.replace("Does it?", "Läuft es?").encode("latin-1"))
+    with pytest.raises(BadInput, match="not text in UTF-8"):
+        load(tmp_path)
+
+
+def test_a_study_may_be_called_like_an_override_and_lie_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`study plan lr=0.1` where a folder of that name holds a study, and one outside `experiments/` by its path."""
+    from sepconv_lab.study.__main__ import main
+
+    for folder in ("experiments/lr=0.1", "elsewhere/lr=0.2"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "study.yaml").write_text(FILE)
+    monkeypatch.chdir(tmp_path)
+    for name in ("lr=0.1", "elsewhere/lr=0.2", str(tmp_path / "elsewhere" / "lr=0.2")):
+        assert main(["plan", name, "scale=tiny", "train.threads=1"]) == 0
+        assert "nothing was started" in capsys.readouterr().out
+    assert main(["plan", "lr=0.3", "scale=tiny"]) == 2
+
+
+VALUES = ("", "null", "[]", "{}", "-1", "1e999", "010", "on", "*none", "&x [*x]", "!!python/object:os.system x", "'", "[[[[",
+          "日本", "\x00", "a=b", "[block.mid_act=relu]", "{a: {b: c}}", "9" * 400, "2026-13-45", "<<", "../..",
+          "${oc.env:HOME}", "true")  # fmt: skip
+
+
+def test_study_files_of_any_kind_are_studies_or_one_message(tmp_path: Path) -> None:
+    """Shipped files with lines dropped, doubled and moved, values replaced, characters changed: a study, or BadInput."""
+    shipped = sorted((Path(__file__).parents[2] / "experiments").glob("*/study.yaml"))
+    draw, loaded = random.Random(0), 0
+    for number in range(400):
+        lines = draw.choice(shipped).read_text().splitlines()
+        for _ in range(draw.randint(1, 3)):
+            at, kind = draw.randrange(len(lines)), draw.randrange(5)
+            key, sign, _ = lines[at].partition(": ")
+            if kind == 0 and len(lines) > 1:
+                del lines[at]
+            elif kind == 1:
+                lines.insert(draw.randrange(len(lines)), lines[at])
+            elif kind == 2:
+                lines[at] = f"{key}{sign}{draw.choice(VALUES)}"
+            elif kind == 3:
+                lines[at] = lines[at].replace(draw.choice(lines[at] or " "), draw.choice("{}[]:,'\"&*#\t "), 1)
+            else:
+                lines[at] = " " * draw.randint(0, 6) + lines[at].lstrip()
+        path = tmp_path / f"s{number}"
+        path.mkdir()
+        (path / "study.yaml").write_text("\n".join(lines))
+        with contextlib.suppress(BadInput):
+            loaded += bool(load(path).question)
+    assert 20 < loaded < 380
