@@ -111,7 +111,9 @@ def test_no_path(config: Config) -> None:
 
 def test_a_missing_folder(folder: Path, of: Config) -> None:
     """A near miss is named."""
-    refused(of(folder.parent / "foldr"), "does not exist", "Did you mean folder?")
+    refused(
+        of(folder.parent / "foldr"), "does not exist", "names the folder that holds the data", "Did you mean folder?"
+    )
 
 
 def test_an_empty_folder(tmp_path: Path, of: Config) -> None:

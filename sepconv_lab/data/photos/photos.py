@@ -193,7 +193,7 @@ def existing_folder(path: str) -> Path:
     if not folder.is_dir():
         reason = "is not a folder" if folder.exists() else "does not exist"
         near = did_you_mean(folder.name, (p.name for p in folder.parent.iterdir())) if folder.parent.is_dir() else ""
-        raise BadInput(f"data.path={path} {reason}.{near}")
+        raise BadInput(f"data.path={path} {reason}; it names the folder that holds the data (docs/records.md).{near}")
     return folder
 
 
